@@ -1,0 +1,490 @@
+"""Find a face, bring it into the FFHQ frame, paste it back.
+
+Coordinates are (x, y) in pixels with pixel centres at whole numbers: a W x H picture covers
+[-0.5, W - 0.5] x [-0.5, H - 0.5]. Pictures are H x W x 3 uint8 RGB, masks H x W with nonzero = hole.
+What the hole hides never influences anything here, not even where the face is looked for.
+"""
+
+import hashlib
+import math
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from huggingface_hub import hf_hub_download
+
+YUNET_REPO = "opencv/face_detection_yunet"
+YUNET_FILE = "face_detection_yunet_2023mar.onnx"
+YUNET_REVISION = "3cc26e7f1014a5ee5d74a42acee58bafc9d0a310"
+YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+
+LAYOUT_SIZE = 256
+"""Side in pixels of the aligned face that the layout generator reads."""
+
+NO_FACE = "No face was found in this picture. Crop it so that the face fills most of it and try again."
+
+
+@dataclass(frozen=True, eq=False)
+class FaceFrame:
+    """Where the aligned face lies in the photo.
+
+    Attributes:
+        matrix: 2 x 3 float64 similarity from photo pixels to pixels of the aligned face.
+        size: side of the aligned face in pixels.
+    """
+
+    matrix: np.ndarray
+    size: int = LAYOUT_SIZE
+
+    @classmethod
+    def from_landmarks(cls, landmarks, size=LAYOUT_SIZE):
+        """The crop of CelebA-HQ and FFHQ (Karras et al. 2018, appendix C; 2019, section A) around 5 points.
+
+        Args:
+            landmarks: 5 x 2 photo coordinates: the eye on the left of the picture, the eye on its right,
+                the nose, the mouth corner on the left of the picture, the one on its right (YuNet's order).
+            size: side of the aligned face in pixels.
+
+        Raises:
+            ValueError: the points fall together, so they span no face.
+        """
+        left_eye, right_eye, _, left_mouth, right_mouth = np.asarray(landmarks, dtype=np.float64)
+        eye_average = (left_eye + right_eye) / 2
+        eye_to_eye = right_eye - left_eye
+        eye_to_mouth = (left_mouth + right_mouth) / 2 - eye_average
+        # Published as np.flipud(v) * [-1, 1]: a quarter turn that takes "down" to "left".
+        axis = eye_to_eye - eye_to_mouth[::-1] * (-1, 1)
+        half_side = max(math.hypot(*eye_to_eye) * 2.0, math.hypot(*eye_to_mouth) * 1.8)
+        length = math.hypot(*axis)
+        if not (math.isfinite(half_side) and length > 1e-6):
+            raise ValueError("The eyes and the mouth of the face could not be told apart. " + NO_FACE)
+        cosine, sine = axis / length
+        turn = np.array([[cosine, sine], [-sine, cosine]])
+        return cls._around(eye_average + eye_to_mouth * 0.1, turn * (size / (2 * half_side)), size)
+
+    @classmethod
+    def whole(cls, width, height, size=LAYOUT_SIZE):
+        """The frame of a picture that already is an aligned face; of an oblong one, its central square."""
+        return cls.square((width - 1) / 2, (height - 1) / 2, min(width, height), size)
+
+    @classmethod
+    def square(cls, x, y, side, size=LAYOUT_SIZE):
+        """The upright frame with its centre at (x, y) and `side` photo pixels wide."""
+        return cls._around(np.array([x, y], dtype=np.float64), np.eye(2) * (size / side), size)
+
+    @classmethod
+    def _around(cls, centre, linear, size):
+        offset = (size - 1) / 2 - linear @ centre
+        return cls(np.column_stack([linear, offset]), size)
+
+    @property
+    def inverse(self):
+        """2 x 3 float64 similarity from pixels of the aligned face to photo pixels."""
+        return cv2.invertAffineTransform(self.matrix)
+
+    def to_frame(self, points):
+        """Photo coordinates (N x 2) as coordinates of the aligned face."""
+        return _transform(self.matrix, points)
+
+    def to_photo(self, points):
+        """Coordinates of the aligned face (N x 2) as photo coordinates."""
+        return _transform(self.inverse, points)
+
+    def covered(self, area):
+        """Those pixels of `area`, H x W bool in the photo, that the aligned face covers; H x W bool."""
+        covered = np.zeros_like(area)
+        if area.any():
+            (left, top), (right, bottom) = _bounds(area)
+            region = np.s_[top:bottom, left:right]
+            matrix = _compose(self.matrix, np.array([[1.0, 0, left], [0, 1, top]]))
+            inside = _inside(matrix, right - left, bottom - top, self.size, self.size)
+            covered[region] = area[region] & inside
+        return covered
+
+
+def warp_to_frame(photo, mask, frame):
+    """Bring the face into its frame, without a trace of what the hole hides.
+
+    Args:
+        photo: H x W x 3 uint8.
+        mask: H x W, nonzero = hole.
+        frame: the `FaceFrame` of the face.
+
+    Returns:
+        The aligned face, size x size x 3 uint8 (hidden pixels count as black, beyond the photo it is
+        mirrored), and a size x size bool array of its unknown pixels: those that a hidden pixel had any
+        part in, and those beyond the photo.
+    """
+    height, width = photo.shape[:2]
+    hidden = np.asarray(mask) != 0
+    aligned = _warp(_blacken(photo, hidden), frame.matrix, frame.size, frame.size)
+    beyond = ~_inside(frame.inverse, frame.size, frame.size, width, height)
+    return aligned, _hidden_in(hidden, frame.matrix, frame.size, frame.size) | beyond
+
+
+def paste_back(photo, mask, face, frame):
+    """Put the restored face into the hole of the photo.
+
+    Args:
+        photo: H x W x 3 uint8.
+        mask: H x W, nonzero = hole.
+        face: the restored aligned face, size x size x 3 uint8.
+        frame: the `FaceFrame` that the face was aligned with.
+
+    Returns:
+        The photo with the face in its hole, H x W x 3 uint8, known pixels untouched, and an H x W bool
+        array of the hole's pixels that the frame does not cover: they are as they were.
+    """
+    hidden = np.asarray(mask) != 0
+    fill = frame.covered(hidden)
+    result = photo.copy()
+    if fill.any():
+        (left, top), (right, bottom) = _bounds(fill)
+        region = np.s_[top:bottom, left:right]
+        to_region = frame.inverse - np.array([[0, 0, left], [0, 0, top]])
+        result[region][fill[region]] = _warp(face, to_region, right - left, bottom - top)[fill[region]]
+    return result, hidden & ~fill
+
+
+class DetectorUnavailable(RuntimeError):  # noqa: N818 (it is a state of the machine, not a mistake)
+    """The YuNet model is not to be had (offline, damaged, unreadable); go on without a detector."""
+
+
+class DetectedFace(NamedTuple):
+    """A face in a photo: box (x, y, width, height), 5 x 2 landmarks in YuNet's order, score 0 to 1."""
+
+    box: np.ndarray
+    landmarks: np.ndarray
+    score: float
+
+
+class FaceDetector:
+    """YuNet (Wu et al. 2023) as OpenCV runs it.
+
+    Args:
+        model: path of the ONNX file. Without it the one that the environment variable FACEINPAINT_YUNET
+            names, or the Hub's, downloaded once.
+
+    Raises:
+        DetectorUnavailable: there is no such file, or it is not the expected one, or OpenCV can't run it.
+    """
+
+    def __init__(self, model=None):
+        path = Path(model or os.environ.get("FACEINPAINT_YUNET") or _download_yunet())
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise DetectorUnavailable(f"The face detector's file {path} can't be read.") from error
+        if digest != YUNET_SHA256:
+            raise DetectorUnavailable(f"The face detector's file {path} is not {YUNET_FILE} as published.")
+        try:
+            self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), score_threshold=0.6)
+        except (cv2.error, AttributeError) as error:
+            raise DetectorUnavailable("This version of OpenCV can't run the face detector.") from error
+        # The network keeps its input size between two calls, so only one thread at a time may use it.
+        self._lock = threading.Lock()
+
+    def detect(self, photo, mask=None):
+        """Find faces.
+
+        Args:
+            photo: H x W x 3 uint8.
+            mask: H x W, nonzero = hole; what it hides is not looked at.
+
+        Returns:
+            A list of `DetectedFace` in photo coordinates, the largest first; empty if there is none.
+        """
+        height, width = photo.shape[:2]
+        hidden = np.zeros((height, width), bool) if mask is None else np.asarray(mask) != 0
+        visible = _blacken(photo, hidden)
+        longest = max(height, width)
+        # YuNet misses faces wider than some 300 pixels and narrower than 10: hence smaller, then larger.
+        for scale in dict.fromkeys((min(1, 640 / longest), min(1, 320 / longest), min(2, 1280 / longest))):
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            shift = (scale - 1) / 2
+            matrix = np.array([[scale, 0, shift], [0, scale, shift]])
+            faces = self._look(visible, hidden, matrix, size)
+            if faces:
+                faces.sort(key=lambda face: -face.box[2] * face.box[3])
+                return [self._refine(visible, hidden, face) for face in faces]
+        return []
+
+    def _refine(self, visible, hidden, face):
+        """Look again at the face set upright: YuNet misplaces the points of a tilted one.
+
+        Its points also jitter with their place in its grid: the mean of a plain and a mirrored look counts.
+        """
+        size = 512
+        for _ in range(2):
+            centre = face.landmarks.mean(axis=0)
+            frame = FaceFrame.from_landmarks(face.landmarks, size * 2 // 3)
+            reach = math.hypot(*frame.inverse[:, 0]) * frame.size / 8
+            # The frame with a quarter of it more on each side.
+            margin = (size - frame.size) / 2
+            upright = frame.matrix + np.array([[0, 0, margin], [0, 0, margin]])
+            mirrored = _compose(np.array([[-1.0, 0, size - 1], [0, 1, 0]]), upright)
+            points = []
+            for view, order in ((upright, [0, 1, 2, 3, 4]), (mirrored, [1, 0, 2, 4, 3])):
+                for other in self._look(visible, hidden, view, (size, size)):
+                    # A face further off is a neighbour's.
+                    if math.dist(other.landmarks.mean(axis=0), centre) < reach:
+                        points.append(other.landmarks[order])
+            if not points:
+                break
+            face = face._replace(landmarks=np.mean(points, axis=0))
+        return face
+
+    def _look(self, visible, hidden, matrix, size):
+        """Run the network on the photo brought along `matrix` into a picture of `size`, width and height."""
+        picture = cv2.cvtColor(_warp(visible, matrix, *size), cv2.COLOR_RGB2BGR)
+        hole = _hidden_in(hidden, matrix, *size)
+        if hole.any():
+            # A smooth fill finds far more faces, and finds them better, than a hole of one colour.
+            picture = cv2.inpaint(picture, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+        with self._lock:
+            self._net.setInputSize(size)
+            rows = self._net.detect(picture)[1]
+        back = cv2.invertAffineTransform(matrix)
+        faces = []
+        for row in [] if rows is None else rows.astype(np.float64):
+            box = np.concatenate([_transform(back, row[None, :2])[0], row[2:4] * math.hypot(*back[:, 0])])
+            faces.append(DetectedFace(box, _transform(back, row[4:14].reshape(5, 2)), float(row[14])))
+        return faces
+
+
+def locate(photo, mask, parse, detector=None):
+    """Find the face to restore: the one that the hole touches most, or the largest.
+
+    Args:
+        photo: H x W x 3 uint8.
+        mask: H x W, nonzero = hole.
+        parse: the layout generator, as in `locate_by_layout`.
+        detector: a `FaceDetector`, or None to go by the layout alone.
+
+    Returns:
+        The `FaceFrame` of the face.
+
+    Raises:
+        ValueError: no face was found.
+    """
+    hidden = np.asarray(mask) != 0
+    faces = detector.detect(photo, hidden) if detector else []
+    frames = [FaceFrame.from_landmarks(face.landmarks) for face in faces]
+
+    def touched(index):
+        x, y, w, h = faces[index].box
+        box = np.s_[max(0, round(y)) : max(0, round(y + h)), max(0, round(x)) : max(0, round(x + w))]
+        return np.count_nonzero(hidden[box]), np.count_nonzero(frames[index].covered(hidden))
+
+    # The faces come largest first, so the largest wins where the hole touches them alike.
+    chosen = max(range(len(faces)), key=touched, default=None)
+    if chosen is None or (hidden.any() and not any(touched(chosen))):
+        frame = locate_by_layout(photo, hidden, parse)
+        if frame is not None:
+            return frame
+    if chosen is None:
+        raise ValueError(NO_FACE)
+    return frames[chosen]
+
+
+class _Part(NamedTuple):
+    """A facial part of the mean layout: class ids, mean centroid, mean area in pixels, say in the fit."""
+
+    classes: tuple
+    centre: complex
+    area: float
+    weight: float
+
+
+# Means over 1,000 training layouts of CelebAMask-HQ at 256 x 256. The weights follow the scatter there.
+_PARTS = (
+    _Part((5,), 96.8 + 122.0j, 152, 1.0),
+    _Part((4,), 158.4 + 122.1j, 151, 1.0),
+    _Part((7,), 94.7 + 105.7j, 281, 0.3),
+    _Part((6,), 159.8 + 105.5j, 287, 0.3),
+    _Part((2,), 127.3 + 147.4j, 1346, 0.5),
+    _Part((10, 11, 12), 127.5 + 191.9j, 924, 1.0),
+)
+_FACE_CLASSES = (1, 2, 3, 4, 5, 6, 7, 10, 11, 12)
+_FACE_CENTRE, _FACE_HALF_WIDTH, _FACE_HALF_HEIGHT = 128.6 + 140.5j, 66.2, 95.6
+_LEAST_SCORE = 0.25
+_MOST_WINDOWS = 28
+_REFINED = 3
+_ROUNDS = 3
+
+
+def locate_by_layout(photo, mask, parse):
+    """Find a face with the layout generator alone: where its layout looks most like a face's.
+
+    Windows over the photo, those near the hole first, are parsed; the best are aligned anew by their parts
+    a few times. At most 37 crops are parsed, in 4 batches.
+
+    Args:
+        photo: H x W x 3 uint8.
+        mask: H x W, nonzero = hole.
+        parse: a function of N x 256 x 256 x 3 uint8 faces and N x 256 x 256 bool unknown pixels that
+            returns N x 256 x 256 CelebAMask-HQ class ids.
+
+    Returns:
+        The `FaceFrame` of the face, or None.
+    """
+    hidden = np.asarray(mask) != 0
+
+    def look(frames):
+        warped = [warp_to_frame(photo, hidden, frame) for frame in frames]
+        faces, unknown = map(np.stack, zip(*warped, strict=True))
+        read = map(_read_layout, np.asarray(parse(faces, unknown)), unknown)
+        found = [(score, FaceFrame(_compose(step, frame.matrix)))
+                 for frame, (score, step) in zip(frames, read, strict=True) if step is not None]  # fmt: skip
+        return sorted(found, key=lambda pair: -pair[0])
+
+    found = look(_windows(hidden))[:_REFINED]
+    for _ in range(_ROUNDS):
+        if not found:
+            return None
+        found = look([frame for _, frame in found])
+    return found[0][1] if found and found[0][0] >= _LEAST_SCORE else None
+
+
+def _windows(hidden):
+    """Square frames over the photo, from larger than it to a third of it, near the hole first."""
+    height, width = hidden.shape
+    (left, top), (right, bottom) = _bounds(hidden) if hidden.any() else ((0, 0), (width, height))
+    frames = []
+    for share in (1.0, 1.4, 0.7, 0.5, 0.35):
+        side = share * min(width, height)
+        centres = [(x, y) for y in _centres(height, side) for x in _centres(width, side)]
+        centres.sort(key=lambda c: math.hypot(c[0] - (left + right - 1) / 2, c[1] - (top + bottom - 1) / 2))
+        frames += [FaceFrame.square(x, y, side) for x, y in centres]
+    return frames[:_MOST_WINDOWS]
+
+
+def _centres(length, side):
+    if side >= length:
+        return [(length - 1) / 2]
+    count = math.ceil((length - side) / (side / 2)) + 1
+    return np.linspace((side - 1) / 2, length - 1 - (side - 1) / 2, count)
+
+
+def _read_layout(layout, unknown):
+    """How much a 256 x 256 layout looks like a face, and where that face is.
+
+    Returns:
+        A score from 0 to 1 and the 2 x 3 similarity that takes the layout's parts to their mean positions;
+        (0, None) where there are too few parts or they stand in no face's order.
+    """
+    found = []
+    for part in _PARTS:
+        here = np.isin(layout, part.classes)
+        area = np.count_nonzero(here)
+        if area >= 12:
+            y, x = np.nonzero(here)
+            # What the network only guesses, inside the hole, says little about where the face is.
+            known = 1 - np.count_nonzero(unknown[here]) / area
+            found.append((part, complex(x.mean(), y.mean()), area, 0.25 + 0.75 * known))
+    if len(found) < 3:
+        return 0.0, None
+    weights = np.array([part.weight * trust for part, _, _, trust in found])
+    here = np.array([centre for _, centre, _, _ in found])
+    mean = np.array([part.centre for part, _, _, _ in found])
+    here_middle, mean_middle = np.average(here, weights=weights), np.average(mean, weights=weights)
+    spread = (weights * abs(here - here_middle) ** 2).sum()
+    # The least-squares similarity in closed form: a complex factor turns and scales.
+    factor = (weights * np.conj(here - here_middle) * (mean - mean_middle)).sum() / max(spread, 1e-9)
+    if not 0.2 < abs(factor) < 4 or abs(np.angle(factor)) > math.radians(60):
+        return 0.0, None
+    offset = mean_middle - factor * here_middle
+    closeness = np.exp(-((abs(factor * here + offset - mean) / 12) ** 2))
+    sizes = np.array([area * abs(factor) ** 2 / part.area for part, _, area, _ in found])
+    agreement = (weights * closeness * np.sqrt(np.minimum(sizes, 1 / sizes))).sum()
+    score = agreement / sum(part.weight for part in _PARTS) * _face_overlap(layout, factor, offset)
+    step = np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag]])
+    return float(score), step
+
+
+def _face_overlap(layout, factor, offset):
+    """Intersection over union of the layout's face with the mean face, an ellipse."""
+    face = np.isin(layout, _FACE_CLASSES)
+    y, x = np.mgrid[: layout.shape[0], : layout.shape[1]]
+    away = factor * (x + 1j * y) + offset - _FACE_CENTRE
+    ellipse = (away.real / _FACE_HALF_WIDTH) ** 2 + (away.imag / _FACE_HALF_HEIGHT) ** 2 <= 1
+    return np.count_nonzero(face & ellipse) / max(1, np.count_nonzero(face | ellipse))
+
+
+def _download_yunet():
+    try:
+        return hf_hub_download(YUNET_REPO, YUNET_FILE, revision=YUNET_REVISION)
+    except Exception as error:  # whatever the network or the disk does, the caller can go on without it
+        raise DetectorUnavailable(f"The face detector could not be downloaded from {YUNET_REPO}.") from error
+
+
+def _bounds(area):
+    """Corners (left, top), (right, bottom) of the bool area's bounding box; right and bottom excluded."""
+    x, y = np.flatnonzero(area.any(axis=0)), np.flatnonzero(area.any(axis=1))
+    return (x[0], y[0]), (x[-1] + 1, y[-1] + 1)
+
+
+def _transform(matrix, points):
+    return np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def _compose(second, first):
+    """The 2 x 3 matrix that applies `first`, then `second`."""
+    return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
+
+
+def _inside(matrix, width, height, other_width, other_height):
+    """Which pixels of a width x height picture `matrix` takes into another picture, height x width bool."""
+    x, y = np.arange(width), np.arange(height)[:, None]
+    inside = np.ones((height, width), bool)
+    for row, limit in zip(matrix, (other_width, other_height), strict=True):
+        there = row[0] * x + row[1] * y + row[2]
+        inside &= (there > -0.5 - 1e-6) & (there < limit - 0.5 + 1e-6)
+    return inside
+
+
+def _blacken(photo, hidden):
+    visible = photo.copy()
+    visible[hidden] = 0
+    return visible
+
+
+def _hidden_in(hidden, matrix, width, height):
+    """Which pixels of the warped picture a hidden pixel had a part in: the same filter tells."""
+    return _warp(hidden.astype(np.float32), matrix, width, height) > 1e-3
+
+
+def _warp(source, matrix, width, height):
+    """Resample H x W (x C) `source` along the similarity `matrix`: bicubic, with a box filter to shrink.
+
+    Float values come out as the sum of absolute contributions, which for a mask is what counts.
+    """
+    inverse = cv2.invertAffineTransform(matrix)
+    step = math.hypot(*inverse[:, 0])
+    # Only the part of a large photo that is needed, plus the reach of the filter.
+    corners = _transform(inverse, [(x, y) for x in (-1, width) for y in (-1, height)])
+    limit = np.array([source.shape[1], source.shape[0]])
+    start = np.clip(np.floor(corners.min(0) - step - 3), 0, limit - 1).astype(int)
+    stop = np.clip(np.ceil(corners.max(0) + step + 4), start + 1, limit).astype(int)
+    source = source[start[1] : stop[1], start[0] : stop[0]]
+
+    shrink = max(1, int(step / 2))
+    if shrink > 1:
+        down, right = -source.shape[0] % shrink, -source.shape[1] % shrink
+        source = cv2.copyMakeBorder(source, 0, down, 0, right, cv2.BORDER_REPLICATE)
+        small = (source.shape[1] // shrink, source.shape[0] // shrink)
+        source = cv2.resize(source, small, interpolation=cv2.INTER_AREA)
+    samples = max(1, math.ceil(step / shrink - 1e-6))
+
+    linear = inverse[:, :2]
+    first = linear @ np.full(2, 0.5 / samples - 0.5) + inverse[:, 2]
+    to_source = np.column_stack([linear / (samples * shrink), (first - start + 0.5) / shrink - 0.5])
+    fine = cv2.warpAffine(source, to_source, (width * samples, height * samples),
+                          flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+                          borderMode=cv2.BORDER_REFLECT)  # fmt: skip
+    fine = np.abs(fine)  # bicubic weights may be negative, and must not cancel
+    return fine if samples == 1 else cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)

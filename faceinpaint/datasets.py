@@ -1,0 +1,158 @@
+"""Faces, label maps and hole masks read into memory from WebDataset tars or folders of pictures.
+
+A face is `KEY.webp` (or jpg, png, ...); beside it may stand `KEY.png`, its label map (8 bit, one channel,
+CelebAMask-HQ ids), and `KEY.valid.png` (white = real pixels; the rest is padding that must not be learnt).
+A folder's or tar's sub-folders are part of the key. A `KEY.png` alone is a label map when it has one channel
+and a face when it has colours.
+"""
+
+import io
+import tarfile
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+UNLABELLED = 255
+"""Stands in `Faces.labels` for a pixel whose class is not known."""
+
+PHOTO_SUFFIXES = (".webp", ".jpg", ".jpeg", ".png", ".bmp")
+
+
+@dataclass
+class Faces:
+    """Aligned faces, decoded once.
+
+    Attributes:
+        keys: N names.
+        images: N x size x size x 3 uint8, RGB.
+        labels: N x size x size uint8, class ids 0..18 or `UNLABELLED`.
+        valid: N x size x size bool, False where the picture is padding.
+    """
+
+    keys: list
+    images: torch.Tensor
+    labels: torch.Tensor
+    valid: torch.Tensor
+
+    def __len__(self):
+        return len(self.keys)
+
+    @property
+    def labelled(self):
+        """N bool: which faces have a label map."""
+        return self.labels[:, 0, 0] != UNLABELLED
+
+
+def read_faces(paths, size=256, limit=None, progress=False):
+    """Read all faces under `paths` at `size` x `size` pixels.
+
+    Args:
+        paths: one path or several: a tar, a folder of tars, or a folder of pictures. A label map in a later
+            path replaces that of the same key in an earlier one.
+        size: side of the square pictures in memory, in pixels.
+        limit: keep only the first `limit` faces.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: a path that does not exist, or no face in any of them.
+    """
+    members = defaultdict(dict)
+    for name, read in _pictures(paths):
+        key, _, kind = name.rpartition(".")
+        if key.endswith(".valid"):
+            members[key.removesuffix(".valid")]["valid"] = read
+        elif kind == "png":
+            members[key]["png"] = read
+        else:
+            members[key]["photo"] = read
+    jobs = [(key, parts) for key, parts in members.items() if "photo" in parts or _is_colour(parts)][:limit]
+    if not jobs:
+        raise ValueError(f"No face pictures were found in {paths}.")
+
+    images = torch.empty(len(jobs), size, size, 3, dtype=torch.uint8)
+    labels = torch.full((len(jobs), size, size), UNLABELLED, dtype=torch.uint8)
+    valid = torch.ones(len(jobs), size, size, dtype=torch.bool)
+
+    def decode(index):
+        _, parts = jobs[index]
+        photo = parts.get("photo") or parts["png"]
+        images[index] = _to_tensor(photo().convert("RGB"), size, Image.Resampling.LANCZOS)
+        if "photo" in parts and "png" in parts:
+            labels[index] = _to_tensor(parts["png"](), size, Image.Resampling.NEAREST)
+        if "valid" in parts:
+            valid[index] = _to_tensor(parts["valid"]().convert("L"), size, Image.Resampling.NEAREST) > 127
+
+    with ThreadPoolExecutor() as pool:
+        list(
+            tqdm(
+                pool.map(decode, range(len(jobs))),
+                total=len(jobs),
+                desc="decoding",
+                disable=None if progress else True,
+                leave=False,
+            )
+        )
+    return Faces([key for key, _ in jobs], images, labels, valid)
+
+
+def read_masks(paths, size=256):
+    """Read hole masks (white = hole) from tars or folders: (names, N x size x size bool tensor)."""
+    names, masks = [], []
+    for name, read in _pictures(paths):
+        names.append(name)
+        masks.append(_to_tensor(read().convert("L"), size, Image.Resampling.NEAREST) > 127)
+    if not masks:
+        raise ValueError(f"No mask pictures were found in {paths}.")
+    return names, torch.stack(masks)
+
+
+def write_label_tar(path, keys, labels):
+    """Write label maps (N x H x W uint8 tensor) as `KEY.png` into a tar that `read_faces` understands."""
+    with tarfile.open(path, "w") as tar:
+        for key, layout in zip(keys, labels, strict=True):
+            buffer = io.BytesIO()
+            Image.fromarray(layout.cpu().numpy()).save(buffer, format="png", optimize=True)
+            entry = tarfile.TarInfo(f"{key}.png")
+            entry.size = buffer.tell()
+            buffer.seek(0)
+            tar.addfile(entry, buffer)
+
+
+def _pictures(paths):
+    """Yield (name, function that opens the picture) for every picture under `paths`, sorted by name."""
+    for path in [paths] if isinstance(paths, (str, Path)) else paths:
+        path = Path(path)
+        if not path.exists():
+            raise ValueError(f"There is no file or folder {path}.")
+        if path.is_file():
+            yield from _tar_pictures(path)
+            continue
+        for tar in sorted(path.glob("*.tar")):
+            yield from _tar_pictures(tar)
+        for file in sorted(path.rglob("*")):
+            if file.suffix.lower() in PHOTO_SUFFIXES:
+                yield file.relative_to(path).as_posix(), lambda file=file: Image.open(file)
+
+
+def _tar_pictures(path):
+    with tarfile.open(path) as tar:
+        for member in sorted(tar.getmembers(), key=lambda member: member.name):
+            if member.isfile() and Path(member.name).suffix.lower() in PHOTO_SUFFIXES:
+                data = tar.extractfile(member).read()
+                yield member.name, lambda data=data: Image.open(io.BytesIO(data))
+
+
+def _is_colour(parts):
+    return "png" in parts and parts["png"]().mode not in ("L", "1", "I", "I;16")
+
+
+def _to_tensor(picture, size, resample):
+    if picture.size != (size, size):
+        picture = picture.resize((size, size), resample)
+    return torch.from_numpy(np.array(picture))

@@ -1,0 +1,114 @@
+"""Hole masks: free-form strokes, blobs, boxes, halves, borders, and the parts of a face.
+
+Masks are bool, True = hole. Random ones draw from the numpy generator they are given.
+"""
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+PARTS = {
+    "left eye": (4, 6),
+    "right eye": (5, 7),
+    "eyes": (3, 4, 5, 6, 7),
+    "nose": (2,),
+    "mouth": (10, 11, 12),
+    "hair": (13, 14),
+    "skin": (1, 2),
+    "ears": (8, 9, 15),
+    "lower face": (2, 10, 11, 12),
+    "inner face": (2, 3, 4, 5, 6, 7, 10, 11, 12),
+}
+"""Groups of layout classes that a hole can cover, by the name that a user sees."""
+
+
+def strokes(rng, size):
+    """Free-form brush strokes as in Yu et al. 2019: a few wide polylines with turning angles."""
+    mask = np.zeros((size, size), np.uint8)
+    for _ in range(rng.integers(1, 7)):
+        point = rng.integers(0, size, 2)
+        angle = rng.uniform(0, 2 * np.pi)
+        width = int(size * rng.uniform(0.03, 0.16))
+        for _ in range(rng.integers(1, 10)):
+            angle += rng.normal(0, 0.9)
+            length = size * rng.uniform(0.05, 0.3)
+            end = np.clip(point + length * np.array([np.cos(angle), np.sin(angle)]), 0, size).astype(int)
+            cv2.line(mask, point.tolist(), end.tolist(), 1, width)
+            cv2.circle(mask, end.tolist(), width // 2, 1, -1)
+            point = end
+    return mask.astype(bool)
+
+
+def blob(rng, size):
+    """One large smooth blob: a level set of blurred noise around a random centre."""
+    cells = rng.integers(3, 7)
+    noise = cv2.resize(rng.normal(0, 1, (cells, cells)), (size, size), interpolation=cv2.INTER_CUBIC)
+    y, x = np.mgrid[:size, :size] / size
+    centre = rng.uniform(0.2, 0.8, 2)
+    radius = rng.uniform(0.12, 0.5)
+    return np.hypot(y - centre[0], x - centre[1]) + 0.08 * noise < radius
+
+
+def boxes(rng, size):
+    """One to three upright boxes."""
+    mask = np.zeros((size, size), bool)
+    for _ in range(rng.integers(1, 4)):
+        height, width = (size * rng.uniform(0.1, 0.6, 2)).astype(int)
+        top, left = rng.integers(0, size - height), rng.integers(0, size - width)
+        mask[top : top + height, left : left + width] = True
+    return mask
+
+
+def half(rng, size):
+    """One side of the picture, left, right, top or bottom, up to 40% to 60% of its width."""
+    mask = np.zeros((size, size), bool)
+    mask[: int(size * rng.uniform(0.4, 0.6))] = True
+    return np.ascontiguousarray(np.rot90(mask, rng.integers(4)))
+
+
+def all_but_border(rng, size):
+    """Everything but a border of 8% to 25% of the side."""
+    mask = np.zeros((size, size), bool)
+    top, left, bottom, right = (size * rng.uniform(0.08, 0.25, 4)).astype(int)
+    mask[top : size - bottom, left : size - right] = True
+    return mask
+
+
+KINDS = {strokes: 0.5, blob: 0.18, boxes: 0.16, half: 0.1, all_but_border: 0.06}
+"""Kinds of random holes and how often `random_mask` draws each."""
+
+
+def random_mask(rng, size, low=0.01, high=0.7):
+    """Draw a hole that covers between `low` and `high` of a `size` x `size` picture; bool array."""
+    kinds = list(KINDS)
+    while True:
+        kind = kinds[rng.choice(len(kinds), p=list(KINDS.values()))]
+        mask = kind(rng, size)
+        if kind is strokes and rng.random() < 0.35:
+            mask |= strokes(rng, size)
+        if low <= mask.mean() <= high:
+            return mask
+
+
+def mask_bank(count, size, seed):
+    """`count` random holes as a count x size x size bool tensor, drawn beforehand for training."""
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(np.stack([random_mask(rng, size) for _ in range(count)]))
+
+
+def part_mask(layout, part, grow=0):
+    """The hole that covers one facial part.
+
+    Args:
+        layout: class ids, tensor N x H x W.
+        part: a key of `PARTS`.
+        grow: how far the hole reaches beyond the part, in pixels.
+
+    Returns:
+        N x H x W bool tensor.
+    """
+    mask = torch.isin(layout, torch.tensor(PARTS[part], dtype=layout.dtype, device=layout.device))
+    if grow:
+        mask = F.max_pool2d(mask[:, None].float(), 2 * grow + 1, stride=1, padding=grow)[:, 0] > 0
+    return mask

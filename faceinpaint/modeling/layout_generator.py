@@ -1,0 +1,82 @@
+"""Stage 1: the layout of the whole face from its visible part (arXiv 2512.05039, section on stage one)."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..semantics import NUM_CLASSES
+from .layers import ResidualBlock, TransformerGrid, conv3x3
+
+
+class LayoutGenerator(nn.Module):
+    """Hybrid CNN and Vision Transformer encoder, 1 x 1 fusion, and a decoder with skips.
+
+    The CNN branch (residual blocks, stride 2) sees local texture, the Vision Transformer branch (16 x 16
+    patches) the whole face; both end on a grid of 1/16 of the picture and are joined by a 1 x 1 convolution.
+    With an empty mask the network is a face parser.
+
+    Args:
+        channels: widths at 1/2, 1/4, 1/8 and 1/16 of the picture's side.
+        depth: Transformer blocks.
+        heads: attention heads.
+        use_prior: whether the face prior's picture is an input.
+        size: side of the pictures that positions are learnt for, in pixels.
+    """
+
+    def __init__(self, channels=(32, 64, 128, 256), depth=4, heads=8, use_prior=True, size=256):
+        super().__init__()
+        self.use_prior = use_prior
+        inputs = 7 if use_prior else 4
+        c1, c2, c3, c4 = self.channels = tuple(channels)
+        self.stem = nn.Sequential(
+            nn.PixelUnshuffle(2), conv3x3(4 * inputs, c1, bias=False), nn.BatchNorm2d(c1), nn.ReLU()
+        )
+        self.down1 = nn.Sequential(ResidualBlock(c1, c2, stride=2), ResidualBlock(c2, c2))
+        self.down2 = nn.Sequential(ResidualBlock(c2, c3, stride=2), ResidualBlock(c3, c3))
+        self.down3 = nn.Sequential(ResidualBlock(c3, c4, stride=2), ResidualBlock(c4, c4))
+        self.patches = nn.Conv2d(inputs, c4, 16, stride=16)
+        self.transformer = TransformerGrid(c4, depth, heads, size // 16)
+        self.fuse = nn.Conv2d(2 * c4, c4, 1)
+
+        self.up3 = ResidualBlock(c4 + c3, c3)
+        self.up2 = ResidualBlock(c3 + c2, c2)
+        self.up1 = ResidualBlock(c2 + c1, c1)
+        self.head = nn.Conv2d(c1, NUM_CLASSES, 1)
+
+    def encode(self, image, mask, prior):
+        """Features of the visible face.
+
+        Args:
+            image: N x 3 x H x W in [-1, 1], H and W multiples of 16; hidden pixels are not looked at.
+            mask: N x 1 x H x W, 1 = hole.
+            prior: N x 3 x H x W in [-1, 1], the face prior's picture; not looked at without `use_prior`.
+
+        Returns:
+            Four feature maps, at 1/2, 1/4, 1/8 and 1/16 of the picture, `channels` wide.
+        """
+        inputs = [image * (1 - mask), mask]
+        if self.use_prior:
+            inputs.append(prior)
+        x = torch.cat(inputs, 1).contiguous(memory_format=torch.channels_last)
+        f1 = self.stem(x)
+        f2 = self.down1(f1)
+        f3 = self.down2(f2)
+        local = self.down3(f3)
+        whole = self.transformer(self.patches(x))
+        return f1, f2, f3, self.fuse(torch.cat([local, whole], 1))
+
+    def decode(self, features):
+        """Class logits N x 19 x H/2 x W/2 from the features of `encode`."""
+        f1, f2, f3, f4 = features
+        x = self.up3(torch.cat([_double(f4), f3], 1))
+        x = self.up2(torch.cat([_double(x), f2], 1))
+        x = self.up1(torch.cat([_double(x), f1], 1))
+        return self.head(x)
+
+    def forward(self, image, mask, prior):
+        """Class logits N x 19 x H x W; for the arguments see `encode`."""
+        return _double(self.decode(self.encode(image, mask, prior)))
+
+
+def _double(x):
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

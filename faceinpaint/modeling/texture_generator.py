@@ -1,0 +1,236 @@
+"""Stage 2: the face's texture from its visible part and a layout (arXiv 2512.05039, on stage two)."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..semantics import NUM_CLASSES
+from .layers import TransformerGrid, conv3x3
+
+
+class ContextualAttention(nn.Module):
+    """Every position looks at the known ones: contextual attention (Yu et al. 2018) for any mask shape.
+
+    A key's weight is proportional to the known share of its cell, so hidden cells are never looked at; a
+    learned key stands in where nothing is known. No parameter depends on the mask's shape.
+
+    Args:
+        channels: width of the feature map.
+        width: width of queries, keys and values.
+        heads: attention heads.
+        cell: side of the square of positions that make one token.
+    """
+
+    def __init__(self, channels, width, heads, cell=1):
+        super().__init__()
+        self.heads = heads
+        self.cell = cell
+        token = channels * cell * cell
+        self.norm = nn.LayerNorm(token)
+        self.query_key_value = nn.Linear(token, 3 * width)
+        self.nothing_known = nn.Parameter(0.02 * torch.randn(2, width))
+        self.output = nn.Linear(width, token)
+        nn.init.zeros_(self.output.weight)
+
+    def forward(self, x, mask):
+        """Add to each position what it finds in the known ones.
+
+        Args:
+            x: N x channels x H x W features.
+            mask: N x 1 x H' x W', 1 = hole, H' a multiple of H.
+
+        Returns:
+            Features of x's shape.
+        """
+        batch, _, height, width = x.shape
+        tokens = F.pixel_unshuffle(x, self.cell).flatten(2).mT
+        q, k, v = (
+            self.query_key_value(self.norm(tokens)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )
+        missing = self.nothing_known.to(k.dtype).view(2, 1, self.heads, 1, -1).expand(-1, batch, -1, -1, -1)
+        k, v = torch.cat([missing[0], k], 2), torch.cat([missing[1], v], 2)
+        known = F.avg_pool2d(1 - mask.float(), mask.shape[-1] * self.cell // width).flatten(1)
+        bias = F.pad(known, (1, 0), value=1e-2).log()[:, None, None]
+        found = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+        found = self.output(found.transpose(1, 2).flatten(2))
+        found = found.mT.unflatten(2, (height // self.cell, width // self.cell))
+        return x + F.pixel_shuffle(found, self.cell)
+
+
+class LayoutModulation(nn.Module):
+    """Normalise the features, then scale and shift them by what the layout says there (SPADE, Park 2019)."""
+
+    def __init__(self, channels, layout_channels):
+        super().__init__()
+        self.channels = channels
+        self.scale_shift = nn.Conv2d(layout_channels, 2 * channels, 1)
+
+    def forward(self, x, layout):
+        """N x channels x H x W and N x layout_channels x H x W to N x channels x H x W."""
+        scale, shift = self.scale_shift(layout).chunk(2, 1)
+        normal = F.layer_norm(x.permute(0, 2, 3, 1), (self.channels,)).permute(0, 3, 1, 2)
+        return normal * (1 + scale) + shift
+
+
+class Noise(nn.Module):
+    """Add one random number a position, times a learned strength a channel (Karras et al. 2019)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.strength = nn.Parameter(torch.zeros(1, channels, 1, 1))
+
+    def forward(self, x, generator):
+        """Features of x's shape; without a generator nothing is added."""
+        if generator is None:
+            return x
+        noise = torch.randn(len(x), 1, *x.shape[-2:], device=x.device, generator=generator)
+        return x + (self.strength * noise).to(x.dtype)
+
+
+class ModulatedBlock(nn.Module):
+    """A residual block whose two normalisations the layout modulates, with noise between them."""
+
+    def __init__(self, in_channels, out_channels, layout_channels):
+        super().__init__()
+        self.modulate1 = LayoutModulation(in_channels, layout_channels)
+        self.conv1 = conv3x3(in_channels, out_channels)
+        self.noise = Noise(out_channels)
+        self.modulate2 = LayoutModulation(out_channels, layout_channels)
+        self.conv2 = conv3x3(out_channels, out_channels)
+        self.skip = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
+
+    def forward(self, x, layout, generator):
+        """N x in x H x W to N x out x H x W; `layout` is the embedded layout at that size."""
+        h = self.conv1(_activate(self.modulate1(x, layout)))
+        h = self.conv2(_activate(self.modulate2(self.noise(h, generator), layout)))
+        return self.skip(x) + h
+
+
+class PlainBlock(nn.Module):
+    """A residual block of the encoder: two 3 x 3 convolutions, no normalisation."""
+
+    def __init__(self, in_channels, out_channels, stride=1):
+        super().__init__()
+        self.conv1 = conv3x3(in_channels, out_channels, stride)
+        self.conv2 = conv3x3(out_channels, out_channels)
+        nn.init.zeros_(self.conv2.weight)
+        self.skip = nn.Identity()
+        if stride != 1 or in_channels != out_channels:
+            self.skip = nn.Sequential(nn.AvgPool2d(stride), nn.Conv2d(in_channels, out_channels, 1))
+
+    def forward(self, x):
+        """N x in x H x W to N x out x H/stride x W/stride."""
+        return self.skip(x) + self.conv2(_activate(self.conv1(_activate(x))))
+
+
+class TextureGenerator(nn.Module):
+    """Multi-modal generator: visible pixels, layout and face prior in, a face out.
+
+    An encoder with Transformer blocks at 1/16; contextual attention at 1/16, 1/8 and, over 2 x 2 cells, 1/4;
+    a decoder that the layout and a summary of the visible face modulate at every scale. The output is a
+    correction of the prior's picture.
+
+    Args:
+        channels: widths at 1/2, 1/4, 1/8 and 1/16 of the picture's side.
+        top_channels: width at the full size.
+        layout_channels: width of the embedded layout.
+        depth: Transformer blocks.
+        heads: attention heads.
+        use_prior: whether the face prior's picture is an input and the start of the output.
+        size: side of the pictures that positions are learnt for, in pixels.
+    """
+
+    def __init__(
+        self,
+        channels=(32, 64, 128, 256),
+        top_channels=24,
+        layout_channels=32,
+        depth=4,
+        heads=8,
+        use_prior=True,
+        size=256,
+    ):
+        super().__init__()
+        self.use_prior = use_prior
+        inputs = 7 if use_prior else 4
+        c1, c2, c3, c4 = self.channels = tuple(channels)
+        self.stem = conv3x3(4 * inputs + NUM_CLASSES, c1)
+        self.down1 = nn.Sequential(PlainBlock(c1, c2, stride=2), PlainBlock(c2, c2))
+        self.down2 = nn.Sequential(PlainBlock(c2, c3, stride=2), PlainBlock(c3, c3))
+        self.down3 = nn.Sequential(PlainBlock(c3, c4, stride=2), PlainBlock(c4, c4))
+        self.transformer = TransformerGrid(c4, depth, heads, size // 16)
+        self.summary = nn.Sequential(nn.Linear(c4, c4), nn.LeakyReLU(0.2), nn.Linear(c4, 4 * layout_channels))
+
+        self.layouts = nn.ModuleList(conv3x3(NUM_CLASSES, layout_channels) for _ in range(4))
+        self.attention4 = ContextualAttention(c4, c4, heads)
+        self.block4 = ModulatedBlock(c4, c4, layout_channels)
+        self.reduce3 = nn.Conv2d(c4 + c3, c3, 1)
+        self.attention3 = ContextualAttention(c3, c3, heads // 2)
+        self.block3 = nn.ModuleList(ModulatedBlock(c3, c3, layout_channels) for _ in range(2))
+        self.reduce2 = nn.Conv2d(c3 + c2, c2, 1)
+        self.attention2 = ContextualAttention(c2, c3, heads // 2, cell=2)
+        self.block2 = nn.ModuleList(ModulatedBlock(c2, c2, layout_channels) for _ in range(2))
+        self.reduce1 = nn.Conv2d(c2 + c1, c1, 1)
+        self.block1 = ModulatedBlock(c1, c1, layout_channels)
+
+        # Interpolated, then convolved: a transposed convolution leaves a checkerboard.
+        self.top_in = conv3x3(c1 + 4, top_channels)
+        self.top_layout = nn.Conv2d(NUM_CLASSES, top_channels, 1)
+        self.top_modulate = LayoutModulation(top_channels, top_channels)
+        self.top_noise = Noise(top_channels)
+        self.top_out = conv3x3(top_channels, 3)
+        nn.init.zeros_(self.top_out.weight)
+
+    def forward(self, image, mask, prior, layout, generator=None):
+        """Paint whole faces; known pixels are for the caller to put back.
+
+        Args:
+            image: N x 3 x H x W in [-1, 1], H and W multiples of 32; hidden pixels are not looked at.
+            mask: N x 1 x H x W, 1 = hole.
+            prior: N x 3 x H x W in [-1, 1], the face prior's picture; not looked at without `use_prior`.
+            layout: N x 19 x H x W class probabilities.
+            generator: of the noise, on the image's device; None for no noise.
+
+        Returns:
+            N x 3 x H x W, in or near [-1, 1].
+        """
+        visible = image * (1 - mask)
+        layout1 = F.avg_pool2d(layout, 2)
+        inputs = [visible, mask, prior] if self.use_prior else [visible, mask]
+        x = torch.cat([F.pixel_unshuffle(torch.cat(inputs, 1), 2), layout1], 1)
+        f1 = self.stem(x.contiguous(memory_format=torch.channels_last))
+        f2 = self.down1(f1)
+        f3 = self.down2(f2)
+        f4 = self.transformer(self.down3(f3))
+
+        pyramid = [layout1]
+        for _ in range(3):
+            pyramid.append(F.avg_pool2d(pyramid[-1], 2))
+        summaries = self.summary(f4.mean((2, 3))).chunk(4, 1)
+        l1, l2, l3, l4 = (
+            F.relu(embed(level) + summary[..., None, None])
+            for embed, level, summary in zip(self.layouts, pyramid, summaries, strict=True)
+        )
+
+        x = self.block4(self.attention4(f4, mask), l4, generator)
+        x = self.attention3(self.reduce3(torch.cat([_double(x), f3], 1)), mask)
+        for block in self.block3:
+            x = block(x, l3, generator)
+        x = self.attention2(self.reduce2(torch.cat([_double(x), f2], 1)), mask)
+        for block in self.block2:
+            x = block(x, l2, generator)
+        x = self.block1(self.reduce1(torch.cat([_double(x), f1], 1)), l1, generator)
+
+        start = visible + prior * mask if self.use_prior else visible
+        x = self.top_noise(self.top_in(torch.cat([_double(x), start, mask], 1)), generator)
+        x = self.top_modulate(x, F.relu(self.top_layout(layout)))
+        correction = self.top_out(_activate(x)).float()
+        return prior + correction if self.use_prior else correction
+
+
+def _activate(x):
+    return F.leaky_relu(x, 0.2)
+
+
+def _double(x):
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,0 +1,75 @@
+"""The 19 classes of a face layout, their colours, and layouts to and from pictures.
+
+A layout is an H x W uint8 array of class ids in the order of CelebAMask-HQ (Lee et al. 2020).
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+CLASSES = (
+    "background", "skin", "nose", "eyeglasses", "left eye", "right eye", "left brow", "right brow",
+    "left ear", "right ear", "mouth", "upper lip", "lower lip", "hair", "hat", "earring", "necklace",
+    "neck", "cloth",
+)  # fmt: skip
+"""Class names by id; left and right are the person's own, so the left eye stands right in the picture."""
+
+NUM_CLASSES = len(CLASSES)
+
+PALETTE = np.array(
+    [
+        (32, 36, 48), (242, 196, 164), (222, 142, 106), (64, 196, 255), (46, 125, 50), (129, 199, 54),
+        (109, 76, 65), (161, 120, 90), (255, 167, 38), (255, 213, 79), (120, 20, 40), (233, 30, 99),
+        (255, 110, 150), (94, 53, 177), (0, 150, 136), (255, 241, 118), (224, 64, 251), (188, 143, 143),
+        (66, 103, 178),
+    ],
+    dtype=np.uint8,
+)  # fmt: skip
+"""One RGB colour a class, 19 x 3 uint8."""
+
+MIRRORED_CLASSES = (0, 1, 2, 3, 5, 4, 7, 6, 9, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18)
+"""The class that each class becomes when the picture is flipped left to right."""
+
+
+def layout_to_picture(layout):
+    """Paint a layout (H x W class ids) in the classes' colours; returns an RGB PIL image of that size."""
+    return Image.fromarray(PALETTE[check_layout(layout)])
+
+
+def picture_to_layout(picture):
+    """Read a layout from a painted picture; each colour snaps to the class of the nearest colour.
+
+    Args:
+        picture: PIL image or H x W x 3 uint8 array, as painted over `layout_to_picture`.
+
+    Returns:
+        H x W uint8 class ids.
+    """
+    if isinstance(picture, Image.Image):
+        picture = picture.convert("RGB")
+    colours, inverse = np.unique(np.asarray(picture).reshape(-1, 3), axis=0, return_inverse=True)
+    distance = ((colours[:, None].astype(np.int32) - PALETTE[None].astype(np.int32)) ** 2).sum(-1)
+    height, width = np.asarray(picture).shape[:2]
+    return distance.argmin(1).astype(np.uint8)[inverse.reshape(-1)].reshape(height, width)
+
+
+def check_layout(layout):
+    """Return `layout` as an H x W uint8 array; ValueError if it is not a map of the ids 0 to 18."""
+    layout = np.asarray(layout)
+    if layout.ndim != 2 or not np.issubdtype(layout.dtype, np.integer):
+        raise ValueError("The layout must be a picture with one whole number, a class id, at each pixel.")
+    if layout.size and (layout.min() < 0 or layout.max() >= NUM_CLASSES):
+        raise ValueError(f"The layout holds a number outside the class ids 0 to {NUM_CLASSES - 1}.")
+    return layout.astype(np.uint8)
+
+
+def one_hot(labels):
+    """Class ids N x H x W (any integer dtype) as probabilities N x 19 x H x W, float32."""
+    return F.one_hot(labels.long(), NUM_CLASSES).permute(0, 3, 1, 2).float()
+
+
+def mirror_labels(labels):
+    """Flip class ids (tensor, ... x H x W) left to right and swap the classes of the two sides."""
+    lookup = torch.tensor(MIRRORED_CLASSES, dtype=torch.long, device=labels.device)
+    return lookup[labels.flip(-1).long()].to(labels.dtype)

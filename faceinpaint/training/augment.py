@@ -1,0 +1,142 @@
+"""Batches for training: faces drawn, warped, recoloured and given a hole, all as batched tensor operations."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from ..datasets import UNLABELLED
+from ..masks import PARTS, part_mask
+from ..semantics import mirror_labels
+
+EMPTY_SHARE = 0.08
+"""Share of samples without a hole: they keep Stage 1 a face parser."""
+
+PART_SHARE = 0.25
+"""Share of samples whose hole is a facial part."""
+
+
+@dataclass
+class Batch:
+    """One training batch.
+
+    Attributes:
+        image: N x 3 x H x W in [-1, 1].
+        labels: N x H x W int64, class ids or `UNLABELLED`.
+        hole: N x 1 x H x W float, 1 = hidden from the networks and wanted back.
+        valid: N x 1 x H x W float, 0 = padding: hidden from the networks, and no loss there.
+    """
+
+    image: torch.Tensor
+    labels: torch.Tensor
+    hole: torch.Tensor
+    valid: torch.Tensor
+
+    @property
+    def mask(self):
+        """What the networks are told is unknown: the hole and the padding, N x 1 x H x W."""
+        return torch.maximum(self.hole, 1 - self.valid)
+
+    def __len__(self):
+        return len(self.image)
+
+
+def draw_batch(faces, bank, indices, size, generator):
+    """Draw one augmented batch.
+
+    Args:
+        faces: `datasets.Faces` on the device.
+        bank: M x S x S bool tensor of holes on the device, S the faces' size.
+        indices: which faces, N int64.
+        size: side of the batch's pictures; S must be a multiple of it.
+        generator: torch generator on the device.
+    """
+    device = faces.images.device
+
+    def uniform(*shape, low=0.0, high=1.0):
+        return low + (high - low) * torch.rand(*shape, device=device, generator=generator)
+
+    count = len(indices)
+    image = faces.images[indices].permute(0, 3, 1, 2).float() / 127.5 - 1
+    labels = faces.labels[indices]
+    valid = faces.valid[indices][:, None].float()
+
+    flip = uniform(count) < 0.5
+    image = torch.where(flip[:, None, None, None], image.flip(-1), image)
+    valid = torch.where(flip[:, None, None, None], valid.flip(-1), valid)
+    mirrored = torch.where(labels == UNLABELLED, labels, mirror_labels(labels.clamp(max=18)))
+    labels = torch.where(flip[:, None, None], mirrored, labels)
+
+    labels = labels.long()
+    step = image.shape[-1] // size
+    if step > 1:
+        image, valid, labels = (
+            F.avg_pool2d(image, step),
+            -F.max_pool2d(-valid, step),
+            labels[:, ::step, ::step],
+        )
+
+    # The other half stays as it is: resampling costs sharpness, and time.
+    moved = count // 2
+    zoom = uniform(moved, low=0.95, high=1.08)
+    angle = uniform(moved, low=-0.08, high=0.08)
+    shift = uniform(moved, 2, low=-0.06, high=0.06)
+    cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    theta = torch.stack(
+        [torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1
+    )
+    grid = F.affine_grid(theta, image[:moved].shape, align_corners=False)
+    image[:moved] = F.grid_sample(image[:moved], grid, padding_mode="reflection", align_corners=False)
+    valid[:moved] = F.grid_sample(valid[:moved], grid, mode="nearest", align_corners=False)
+    labels[:moved] = F.grid_sample(
+        labels[:moved, None].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False
+    )[:, 0].long()
+
+    image = _recolour(image, uniform)
+    hole = _draw_holes(labels, bank, size, uniform, generator)
+    return Batch(image, labels, hole * valid, valid)
+
+
+def degrade(image, generator):
+    """Blur and grain on some samples of N x 3 x H x W pictures in [-1, 1], as phones and scans have them."""
+    choice = torch.rand(len(image), 1, 1, 1, device=image.device, generator=generator)
+    amount = 0.15 * torch.rand(len(image), 1, 1, 1, device=image.device, generator=generator)
+    grain = torch.randn(image.shape, device=image.device, generator=generator)
+    blurred = F.interpolate(F.avg_pool2d(image, 2), size=image.shape[-2:], mode="bilinear")
+    image = torch.where(choice < 0.15, blurred, image)
+    return torch.where((choice > 0.1) & (choice < 0.3), (image + amount * grain).clamp(-1, 1), image)
+
+
+def _recolour(image, uniform):
+    count = len(image)
+    touched = (uniform(count, 1, 1, 1) < 0.4).float()
+    grey = image.mean(1, keepdim=True)
+    saturation = 1 + touched * uniform(count, 1, 1, 1, low=-0.4, high=0.2)
+    saturation = torch.where(uniform(count, 1, 1, 1) < 0.04, 0.0, saturation)
+    image = grey + saturation * (image - grey)
+    gain = 1 + touched * uniform(count, 3, 1, 1, low=-0.08, high=0.08)
+    offset = touched * uniform(count, 1, 1, 1, low=-0.1, high=0.1)
+    return (gain * image + offset).clamp(-1, 1)
+
+
+def _draw_holes(labels, bank, size, uniform, generator):
+    count = len(labels)
+    step = bank.shape[-1] // size
+    pick = torch.randint(len(bank), (count,), device=bank.device, generator=generator)
+    hole = bank[pick][:, ::step, ::step].float()
+    for dims in ((1,), (2,)):
+        hole = torch.where((uniform(count) < 0.5)[:, None, None], hole.flip(dims), hole)
+    hole = torch.where((uniform(count) < 0.5)[:, None, None], hole.mT, hole)
+    kind = uniform(count).tolist()
+    part, grow = uniform(count).tolist(), uniform(count, low=0.005, high=0.06).tolist()
+    names = list(PARTS)
+    for i in range(count):
+        if kind[i] < EMPTY_SHARE:
+            hole[i] = 0
+        elif kind[i] < EMPTY_SHARE + PART_SHARE:
+            name = names[int(part[i] * len(names))]
+            chosen = part_mask(labels[i : i + 1], name, max(1, round(grow[i] * size)))[0]
+            # Not in this face or not labelled, or the whole picture: the hole from the bank stays.
+            if 0.003 < chosen.float().mean() < 0.7:
+                hole[i] = chosen.float()
+    return hole[:, None]

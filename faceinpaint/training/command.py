@@ -1,0 +1,142 @@
+"""`python -m faceinpaint train prior|layout|texture` and `python -m faceinpaint label`."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..checkpoint import load_network, save_network
+from ..datasets import read_faces, read_masks, write_label_tar
+from ..modeling.face_prior import FacePrior
+from ..precision import fast_dtype
+from .augment import Batch
+from .layout_task import LayoutTask
+from .loop import train
+from .sheets import as_images
+from .texture_task import TextureTask
+
+VALIDATION_FACES = 64
+
+
+def add_train_arguments(parser):
+    """Declare the stages and options of `train` on an argparse parser."""
+    stages = parser.add_subparsers(dest="stage", required=True)
+    for stage, text in (
+        ("prior", "fit the linear face prior (about a minute of CPU)"),
+        ("layout", "train Stage 1, the layout generator"),
+        ("texture", "train Stage 2, the texture generator; needs the prior and Stage 1 in --out"),
+    ):
+        stage_parser = stages.add_parser(stage, help=text, description=text)
+        stage_parser.add_argument(
+            "faces", nargs="+", help="tars or folders of aligned faces; later labels win"
+        )
+        stage_parser.add_argument("--out", required=True, help="folder of the weights and of the state file")
+        stage_parser.add_argument("--seed", type=int, default=0)
+        if stage == "prior":
+            stage_parser.add_argument("--components", type=int, default=256)
+            continue
+        option = stage_parser.add_argument
+        option("--images", type=int, required=True, help="images to train on in all; the schedule's length")
+        option("--size", type=int, default=256, help="side of the pictures trained on, in pixels")
+        option("--batch", type=int, default=32, help="images a step")
+        option("--learning-rate", type=float, default=1e-3 if stage == "layout" else 4e-4)
+        option("--half-life", type=int, default=10_000, help="of the weights' moving average, in images")
+        option("--time-limit", type=float, default=float("inf"), help="minutes until it saves and stops")
+        option("--sheet-every", type=float, default=10, help="minutes between sheets, validations and saves")
+        option("--validation", help="tar or folder of labelled faces that are never trained on")
+        option("--validation-masks", help="tar or folder of their holes")
+        option("--start", help="folder of the weights to start from")
+        option("--no-prior", action="store_true", help="train without the face prior")
+        option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+        option("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+        option("--weight", nargs="*", default=[], metavar="PREFIX=W", help="draw such faces W times as often")
+        option(
+            "--share-labelled", type=float, default=0.0, help="draw labelled faces 1 + this times as often"
+        )
+        if stage == "texture":
+            option("--vgg", required=True, help="safetensors file of VGG19 up to conv3_1")
+            option("--objective", choices=["projected", "wgan-gp"], default="projected")
+
+
+def train_command(options):
+    """Run `train` on parsed arguments; ValueError where they do not fit."""
+    if options.stage == "prior":
+        fit_prior(options)
+        return
+    torch.set_flush_denormal(True)
+    torch.manual_seed(options.seed)
+    device = torch.device(options.device)
+    auto = fast_dtype(device.type)
+    options.dtype = {"auto": auto, "fp32": torch.float32, "bf16": torch.bfloat16}[options.precision]
+    print(f"training on {device} in {options.dtype}", flush=True)
+    prior = None if options.no_prior else load_network(options.out, "face_prior").to(device)
+    if options.stage == "layout":
+        task = LayoutTask(prior, options)
+    else:
+        task = TextureTask(prior, load_network(options.out, "layout_generator").to(device), options)
+    if options.start:
+        name = next(iter(task.networks))
+        weights = load_network(options.start, name).state_dict()
+        task.networks[name].load_state_dict(weights)
+        task.average.load_state_dict(weights)
+    faces = read_faces(options.faces, progress=True)
+    train(task, faces, _validation_batch(options, device), options)
+
+
+def fit_prior(options):
+    """Fit the face prior to all faces and write it."""
+    images = read_faces(options.faces, progress=True).images
+    prior = FacePrior(options.components)
+    small = torch.cat(
+        [F.avg_pool2d(as_images(part), part.shape[1] // prior.size) for part in images.split(256)]
+    )
+    prior.fit(small, options.seed)
+    save_network(options.out, "face_prior", prior, {"components": options.components})
+    explained = prior.variance.sum() / (prior.variance.sum() + prior.residual_variance * prior.mean.numel())
+    print(f"{len(images)} faces; {options.components} components explain {explained:.1%} of the variance")
+
+
+def add_label_arguments(parser):
+    """Declare the options of `label` on an argparse parser."""
+    parser.add_argument("faces", nargs="+", help="tars or folders of aligned faces")
+    parser.add_argument("--out", required=True, help="tar to write KEY.png label maps to")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+
+
+def label_command(options):
+    """Label every face that has no label map, by Stage 1 without a hole, and write a tar of label maps."""
+    device = torch.device(options.device)
+    prior = load_network(options.checkpoint, "face_prior").to(device)
+    network = load_network(options.checkpoint, "layout_generator").to(device)
+    faces = read_faces(options.faces, progress=True)
+    chosen = (~faces.labelled).nonzero()[:, 0]
+    if not len(chosen):
+        raise ValueError("All of these faces have label maps already.")
+    labels = []
+    dtype = fast_dtype(device.type)
+    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        for part in chosen.split(16):
+            image = as_images(faces.images[part].to(device))
+            mask = 1 - faces.valid[part][:, None].float().to(device)
+            labels.append(network(image, mask, prior(image, mask)).argmax(1).byte().cpu())
+    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
+    write_label_tar(options.out, [faces.keys[i] for i in chosen.tolist()], torch.cat(labels))
+    print(f"{len(chosen)} label maps in {options.out}")
+
+
+def _validation_batch(options, device):
+    """The first validation faces, each with a hole that covers 20% to 60% of it, at the training size."""
+    if not options.validation:
+        return None
+    faces = read_faces(options.validation, size=options.size, limit=VALIDATION_FACES)
+    _, masks = read_masks(options.validation_masks, size=options.size)
+    share = masks.float().mean((1, 2))
+    masks = masks[(share > 0.2) & (share < 0.6)]
+    pick = np.random.default_rng(0).choice(len(masks), len(faces))
+    return Batch(
+        as_images(faces.images).to(device),
+        faces.labels.long().to(device),
+        masks[pick][:, None].float().to(device),
+        faces.valid[:, None].float().to(device),
+    )

@@ -1,0 +1,113 @@
+"""Training of Stage 1, the layout generator."""
+
+import torch
+import torch.nn.functional as F
+
+from ..checkpoint import save_network
+from ..datasets import UNLABELLED
+from ..metrics import ConfusionMatrix
+from ..modeling.layout_generator import LayoutGenerator
+from ..semantics import NUM_CLASSES, one_hot
+from .augment import degrade
+from .discriminators import PatchCritic, hinge_discriminator_loss, hinge_generator_loss
+from .loop import Task, adamw, descend
+from .losses import layout_loss
+from .sheets import layout_rows, photo_rows, stack_rows
+
+HOLE_WEIGHT = 2.0
+"""How much more a hidden pixel counts than a visible one."""
+
+ADVERSARIAL_WEIGHT = 0.02
+
+
+class LayoutTask(Task):
+    """Cross-entropy over the whole picture, and an adversary that knows how real layouts look.
+
+    Args:
+        prior: fitted `FacePrior`, or None to train without it.
+        options: namespace of the command line.
+    """
+
+    def __init__(self, prior, options):
+        self.arguments = {"use_prior": prior is not None}
+        self.prior = prior
+        self.device = torch.device(options.device)
+        self.dtype = options.dtype
+        network = LayoutGenerator(**self.arguments).to(self.device, memory_format=torch.channels_last)
+        critic = PatchCritic(NUM_CLASSES + 4).to(self.device, memory_format=torch.channels_last)
+        optimizers = {
+            "layout_generator": adamw(network, options.learning_rate, 0.9),
+            "critic": adamw(critic, 0.3 * options.learning_rate, 0.5),
+        }
+        super().__init__({"layout_generator": network, "critic": critic}, optimizers)
+
+    def step(self, batch, generator):
+        """Train both networks on a batch; see `Task.step`."""
+        network, critic = self.networks["layout_generator"], self.networks["critic"]
+        image = degrade(batch.image, generator)
+        mask = batch.mask
+        labels = batch.labels[:, ::2, ::2]
+        hole = F.avg_pool2d(batch.hole, 2)
+        valid = F.avg_pool2d(batch.valid, 2)
+        known = (labels != UNLABELLED)[:, None].float()
+        real = F.avg_pool2d(one_hot(labels.masked_fill(labels == UNLABELLED, 0)), 2)
+        context = F.avg_pool2d(torch.cat([image * (1 - mask), mask], 1), 4)
+
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            prior = image if self.prior is None else self.prior(image, mask)
+            logits = network.decode(network.encode(image, mask, prior))
+            # The adversary judges hidden places only: the rest of a layout is taken from the truth.
+            share = F.avg_pool2d(hole * known, 2)
+            fake = real + share * (F.avg_pool2d(logits.float().softmax(1), 2) - real)
+            critic.requires_grad_(False)
+            verdict = critic(torch.cat([fake, context], 1))
+            critic.requires_grad_(True)
+            losses = {
+                "cross_entropy": layout_loss(logits, labels, (valid * (1 + (HOLE_WEIGHT - 1) * hole))[:, 0]),
+                "adversarial": hinge_generator_loss([verdict]),
+            }
+            loss = losses["cross_entropy"] + ADVERSARIAL_WEIGHT * losses["adversarial"]
+        descend(self.optimizers["layout_generator"], loss)
+
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            losses["critic"] = hinge_discriminator_loss(
+                [critic(torch.cat([real, context], 1))], [critic(torch.cat([fake.detach(), context], 1))]
+            )
+        descend(self.optimizers["critic"], losses["critic"])
+        return losses
+
+    @torch.no_grad()
+    def predict(self, image, mask):
+        """Class ids N x H x W from the averaged network; arguments as of `LayoutGenerator.encode`."""
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            prior = image if self.prior is None else self.prior(image, mask)
+            return self.average(image, mask, prior).argmax(1)
+
+    def validate(self, batch):
+        """Accuracy and mean IoU, as a parser and inside the holes; see `Task.validate`."""
+        figures = {}
+        for name, mask, region in (
+            ("parser", torch.zeros_like(batch.mask), None),
+            ("hole", batch.mask, batch.hole[:, 0] > 0),
+        ):
+            matrix = ConfusionMatrix()
+            predicted = torch.cat(
+                [self.predict(i, m) for i, m in zip(batch.image.split(8), mask.split(8), strict=True)]
+            )
+            matrix.update(predicted, batch.labels, region)
+            figures.update({f"{name}_accuracy": matrix.accuracy, f"{name}_mean_iou": matrix.mean_iou})
+        return figures
+
+    def sheet(self, batch):
+        """Input, predicted layout, true layout, photo; see `Task.sheet`."""
+        image, mask = batch.image[:16], batch.mask[:16]
+        return stack_rows(
+            photo_rows(image * (1 - mask)),
+            layout_rows(self.predict(image, mask)),
+            layout_rows(batch.labels[:16].clamp(max=NUM_CLASSES - 1)),
+            photo_rows(image),
+        )
+
+    def export(self, folder):
+        """Write layout_generator.safetensors and .json; see `Task.export`."""
+        save_network(folder, "layout_generator", self.average, self.arguments)

@@ -1,0 +1,201 @@
+"""The training loop that both stages share: draw, step, average, report, save, resume."""
+
+import json
+import time
+from abc import ABC, abstractmethod
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from ..masks import mask_bank
+from .augment import draw_batch
+
+BANK_SIZE = 4000
+"""Holes drawn before training; with flips and transposition each stands for eight."""
+
+
+class Task(ABC):
+    """What one stage adds to the loop.
+
+    Attributes:
+        networks: dict of the modules that are trained; the first is the one whose average is shipped.
+        optimizers: dict of their optimizers.
+        average: exponential moving average of the first network.
+    """
+
+    def __init__(self, networks, optimizers):
+        self.networks = networks
+        self.optimizers = optimizers
+        self.average = deepcopy(next(iter(networks.values()))).requires_grad_(False).eval()
+
+    @abstractmethod
+    def step(self, batch, generator):
+        """Take one step on an `augment.Batch`; returns a dict of losses (0-dimensional tensors)."""
+
+    @abstractmethod
+    def validate(self, batch):
+        """A dict of figures (floats) of the averaged network on an `augment.Batch`."""
+
+    @abstractmethod
+    def sheet(self, batch):
+        """A PIL picture of the averaged network's results on an `augment.Batch`."""
+
+    @abstractmethod
+    def export(self, folder):
+        """Write the averaged network as a checkpoint."""
+
+    def update_average(self, keep):
+        """Move the average: keep * average + (1 - keep) * network."""
+        network = next(iter(self.networks.values()))
+        with torch.no_grad():
+            for mean, value in zip(
+                self.average.state_dict().values(), network.state_dict().values(), strict=True
+            ):
+                if mean.is_floating_point():
+                    mean.lerp_(value, 1 - keep)
+                else:
+                    mean.copy_(value)
+
+
+def train(task, faces, validation, options):
+    """Train until `options.images` were seen or `options.time_limit` is over, whichever is first.
+
+    A run that was stopped goes on from its state file exactly: each step draws its random numbers from a
+    generator seeded by the step's number, and the learning rate depends on nothing but that number.
+
+    Args:
+        task: a `Task`.
+        faces: `datasets.Faces`, the training split.
+        validation: an `augment.Batch`, or None.
+        options: namespace of the command line, see `faceinpaint.training.command`.
+    """
+    device = torch.device(options.device)
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    state_file = out / f"{options.stage}.state.safetensors"
+    progress = _load_state(task, state_file) if state_file.exists() else {"step": 0, "minutes": 0.0}
+
+    for name in ("images", "labels", "valid"):
+        setattr(faces, name, getattr(faces, name).to(device))
+    bank = mask_bank(BANK_SIZE, faces.images.shape[1], options.seed).to(device)
+    weights = _sampling_weights(faces.keys, options.weight, options.share_labelled * faces.labelled)
+    generator = torch.Generator(device)
+
+    def draw(step):
+        generator.manual_seed(options.seed * 1_000_003 + step)
+        chooser = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
+        indices = torch.multinomial(weights, options.batch, replacement=True, generator=chooser)
+        return draw_batch(faces, bank, indices.to(device), options.size, generator)
+
+    started = time.monotonic()
+    for step in range(3):
+        draw(step)
+    loader_rate = 3 * options.batch / (time.monotonic() - started)
+    print(f"{len(faces)} faces; the loader gives {loader_rate:.0f} images/s", flush=True)
+
+    started = reported = sheeted = time.monotonic()
+    first = reported_step = progress["step"]
+    earlier = progress["minutes"]
+    total = options.images // options.batch
+    sums = {}
+    for step in range(first, total):
+        rate = learning_rate_factor(step, total, warmup=max(1, 2000 // options.batch))
+        for optimizer in task.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * rate
+        losses = task.step(draw(step), generator)
+        seen = (step + 1) * options.batch
+        task.update_average(0.5 ** (options.batch / min(options.half_life, 0.1 * seen + options.batch)))
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + value.detach()
+
+        now = time.monotonic()
+        over = now - started > 60 * options.time_limit
+        last = over or step + 1 == total
+        if last or now - reported > 20:
+            count = step + 1 - reported_step
+            text = " ".join(f"{name} {float(value) / count:.4f}" for name, value in sums.items())
+            speed = count * options.batch / (now - reported)
+            print(f"step {step + 1}/{total}, {seen} images, {speed:.1f} images/s, {text}", flush=True)
+            reported, reported_step, sums = now, step + 1, {}
+        if last or now - sheeted > 60 * options.sheet_every:
+            progress = {"step": step + 1, "minutes": earlier + (now - started) / 60}
+            _save_state(task, state_file, progress)
+            task.export(out)
+            if validation is not None:
+                figures = task.validate(validation)
+                text = " ".join(f"{name} {value:.4f}" for name, value in figures.items())
+                print(
+                    f"validation after {seen} images, {progress['minutes']:.1f} minutes: {text}", flush=True
+                )
+                task.sheet(validation).save(out / f"{options.stage}-{seen:08d}.jpg", quality=92)
+            sheeted = time.monotonic()
+        if over:
+            print("time is up; the state is saved, the same command goes on from it", flush=True)
+            return
+
+
+def adamw(module, rate, momentum):
+    """AdamW over a module's parameters, with the rate that the schedule scales kept as `initial_lr`."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    group = {"params": parameters, "initial_lr": rate}
+    return torch.optim.AdamW([group], lr=rate, betas=(momentum, 0.99), weight_decay=0.01, fused=True)
+
+
+def descend(optimizer, loss, max_norm=5.0):
+    """One optimizer step down a loss, the gradient's norm clipped."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], max_norm)
+    optimizer.step()
+
+
+def learning_rate_factor(step, total, warmup):
+    """Share of the full learning rate: a linear start, then constant, then down to zero over the last fifth."""
+    return min(1.0, (step + 1) / warmup, 5 * (total - step) / total)
+
+
+def _sampling_weights(keys, prefixes, extra):
+    """How often each face is drawn: 1, times W for each PREFIX=W that its name starts with, plus `extra`."""
+    weights = torch.ones(len(keys))
+    for rule in prefixes:
+        prefix, _, weight = rule.partition("=")
+        chosen = torch.tensor([Path(key).name.startswith(prefix) for key in keys])
+        weights[chosen] *= float(weight)
+    return weights + extra.cpu()
+
+
+def _save_state(task, path, progress):
+    tensors = {}
+    for name, network in [*task.networks.items(), ("average", task.average)]:
+        tensors.update({f"{name}.{key}": value for key, value in network.state_dict().items()})
+    for name, optimizer in task.optimizers.items():
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors.update({f"optimizer.{name}.{index}.{key}": value for key, value in state.items()})
+    tensors = {key: value.detach().contiguous().clone() for key, value in tensors.items()}
+    # Written beside and renamed: a run that is killed while saving keeps its last state.
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"progress": json.dumps(progress)})
+    partial.replace(path)
+
+
+def _load_state(task, path):
+    with safe_open(path, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        progress = json.loads(file.metadata()["progress"])
+    for name, network in [*task.networks.items(), ("average", task.average)]:
+        network.load_state_dict(_under(tensors, f"{name}."))
+    for name, optimizer in task.optimizers.items():
+        state = {}
+        for key, value in _under(tensors, f"optimizer.{name}.").items():
+            index, _, slot = key.partition(".")
+            state.setdefault(int(index), {})[slot] = value
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return progress
+
+
+def _under(tensors, prefix):
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,76 @@
+"""Perceptual and style losses on VGG19, and cross-entropy for layouts."""
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import nn
+
+from ..datasets import UNLABELLED
+from ..semantics import NUM_CLASSES
+
+CLASS_WEIGHTS = torch.ones(NUM_CLASSES)
+CLASS_WEIGHTS[[3, 4, 5, 6, 7, 10, 11, 12, 14, 15, 16]] = 2.0
+"""Weights of the cross-entropy: small or rare classes (glasses, eyes, brows, lips, hat, jewels) count twice."""
+
+
+class Vgg19Features(nn.Module):
+    """VGG19 (Simonyan and Zisserman 2015) up to conv3_1, frozen, with normalised activations.
+
+    Args:
+        path: safetensors file with `preprocess`, `conv1_1` ... `conv3_1`, each `.weight` and `.bias`.
+    """
+
+    names = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
+    tapped = ("conv1_2", "conv2_2", "conv3_1")
+    channels = (64, 128, 256)
+
+    def __init__(self, path):
+        super().__init__()
+        tensors = load_file(path)
+        for name in ("preprocess", *self.names):
+            self.register_buffer(name + "_weight", tensors[name + ".weight"])
+            self.register_buffer(name + "_bias", tensors[name + ".bias"])
+
+    def forward(self, image):
+        """N x 3 x H x W in [-1, 1] to the feature maps of conv1_2, conv2_2 and conv3_1, after their ReLU."""
+        x = F.conv2d((image + 1) / 2, self.preprocess_weight, self.preprocess_bias)
+        features = []
+        for name in self.names:
+            if name in ("conv2_1", "conv3_1"):
+                x = F.max_pool2d(x, 2, ceil_mode=True)
+            x = F.pad(x, (1, 1, 1, 1), mode="reflect")
+            x = F.relu(F.conv2d(x, getattr(self, name + "_weight"), getattr(self, name + "_bias")))
+            if name in self.tapped:
+                features.append(x)
+        return features
+
+
+def feature_loss(fake, real):
+    """Mean absolute difference of lists of feature maps (Johnson et al. 2016), averaged over the list."""
+    return sum((f - r).abs().mean(dtype=torch.float32) for f, r in zip(fake, real, strict=True)) / len(fake)
+
+
+def style_loss(fake, real):
+    """Mean absolute difference of the feature maps' Gram matrices (Gatys et al. 2016), averaged over the list."""
+    return sum((_gram(f) - _gram(r)).abs().mean() for f, r in zip(fake, real, strict=True)) / len(fake)
+
+
+def layout_loss(logits, labels, weight):
+    """Class- and place-weighted cross-entropy with label smoothing 0.02.
+
+    Args:
+        logits: N x 19 x h x w.
+        labels: N x h x w class ids; `UNLABELLED` pixels do not count.
+        weight: N x h x w, how much each pixel counts.
+    """
+    labels = labels.masked_fill(labels == UNLABELLED, -100)
+    loss = F.cross_entropy(
+        logits.float(), labels, CLASS_WEIGHTS.to(logits.device), reduction="none", label_smoothing=0.02
+    )
+    weight = weight * (labels >= 0)
+    return (loss * weight).sum() / weight.sum().clamp(min=1)
+
+
+def _gram(x):
+    x = x.float().flatten(2)
+    return x @ x.mT / x.shape[2]

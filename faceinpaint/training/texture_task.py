@@ -1,0 +1,214 @@
+"""Training of Stage 2, the texture generator."""
+
+import torch
+import torch.nn.functional as F
+
+from ..checkpoint import save_network
+from ..datasets import UNLABELLED
+from ..metrics import Lpips, psnr
+from ..modeling.texture_generator import TextureGenerator
+from ..semantics import NUM_CLASSES, one_hot
+from .discriminators import (
+    PatchCritic,
+    ProjectedDiscriminator,
+    gradient_penalty,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
+)
+from .loop import Task, adamw, descend
+from .losses import Vgg19Features, feature_loss, layout_loss, style_loss
+from .sheets import layout_rows, photo_rows, stack_rows
+
+WEIGHTS = {
+    "reconstruction": 6.0,
+    "perceptual": 1.0,
+    "style": 0.3,
+    "layout": 0.05,
+    "imagined": 1.0,
+    "adversarial": 0.05,
+}
+"""Weights of the generator's losses."""
+
+PENALTY_WEIGHT = 10.0
+"""The factor lambda of WGAN-GP."""
+
+PREDICTED_EVERY = 5
+"""Every so-manieth sample is painted from Stage 1's own prediction, so that its mistakes are forgiven."""
+
+IMAGINED_SHARE = 0.25
+"""Share of samples painted from a random draw of the prior instead of its mean: they teach variety."""
+
+
+class TextureTask(Task):
+    """Reconstruction, perceptual and style losses, layout consistency, and an adversary.
+
+    Args:
+        prior: fitted `FacePrior`, or None to train without it.
+        parser: frozen Stage 1; it reads layouts back and lends its encoder as a perceptual one.
+        options: namespace of the command line.
+    """
+
+    def __init__(self, prior, parser, options):
+        self.arguments = {"use_prior": prior is not None}
+        self.prior, self.parser = prior, parser
+        self.device = torch.device(options.device)
+        self.dtype = options.dtype
+        self.objective = options.objective
+        self.vgg = Vgg19Features(options.vgg).to(self.device, memory_format=torch.channels_last)
+        self.warmup = 0.1 * options.images
+        self.seen = 0
+        network = TextureGenerator(**self.arguments)
+        if self.objective == "projected":
+            adversary = ProjectedDiscriminator(Vgg19Features.channels[1:] + parser.channels[2:])
+        else:
+            adversary = PatchCritic(3 + 1 + NUM_CLASSES)
+        for module in (network, adversary):
+            module.to(self.device, memory_format=torch.channels_last)
+        super().__init__(
+            {"texture_generator": network, "adversary": adversary},
+            {
+                "texture_generator": adamw(network, options.learning_rate, 0.9),
+                "adversary": adamw(adversary, 0.5 * options.learning_rate, 0.5),
+            },
+        )
+
+    def step(self, batch, generator):
+        """Train both networks on a batch; see `Task.step`."""
+        network, adversary = self.networks["texture_generator"], self.networks["adversary"]
+        real = batch.image.contiguous(memory_format=torch.channels_last)
+        mask, hole = batch.mask, batch.hole
+        imagined = int(IMAGINED_SHARE * len(real)) if self.prior is not None else 0
+        kept = len(real) - imagined
+
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            with torch.no_grad():
+                prior = self._complete(real, mask, imagined, generator)
+                labels = self._wanted_labels(batch, prior)
+                layout = one_hot(labels)
+                real_features = self._features(real)
+            painted = network(real, mask, prior, layout, generator)
+            fake = real + hole * (painted - real)
+            fake_features = self._features(fake)
+            logits = self.parser.decode(fake_features["parser"])
+
+            weight = batch.valid * (0.2 + 0.8 * hole)
+            losses = {
+                "reconstruction": ((painted - real).abs() * weight)[:kept].mean(),
+                "perceptual": feature_loss(
+                    [f[:kept] for f in fake_features["vgg"] + fake_features["parser"][2:]],
+                    [f[:kept] for f in real_features["vgg"] + real_features["parser"][2:]],
+                ),
+                "style": style_loss(
+                    [f[:kept] for f in fake_features["vgg"][1:]], [f[:kept] for f in real_features["vgg"][1:]]
+                ),
+                "layout": layout_loss(logits, labels[:, ::2, ::2], F.avg_pool2d(hole, 2)[:, 0]),
+            }
+            if imagined:
+                # Only roughly like the prior's draw: the details are the adversary's business.
+                difference = F.avg_pool2d(hole * (painted - prior), 8)[kept:]
+                losses["imagined"] = difference.abs().mean()
+            adversary.requires_grad_(False)
+            losses["adversarial"] = self._generator_loss(adversary, fake, fake_features, mask, layout)
+            adversary.requires_grad_(True)
+        self.seen += len(real)
+        trust = min(1.0, self.seen / self.warmup)
+        loss = sum(WEIGHTS[name] * value for name, value in losses.items() if name != "adversarial")
+        descend(
+            self.optimizers["texture_generator"],
+            loss + trust * WEIGHTS["adversarial"] * losses["adversarial"],
+        )
+
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            if self.objective == "projected":
+                losses["adversary"] = hinge_discriminator_loss(
+                    adversary(self._judged(real_features), layout),
+                    adversary([f.detach() for f in self._judged(fake_features)], layout),
+                )
+            else:
+                real_view = torch.cat([real, mask, layout], 1)
+                fake_view = torch.cat([fake.detach(), mask, layout], 1)
+                losses["adversary"] = adversary(fake_view).mean() - adversary(real_view).mean()
+                penalty = gradient_penalty(adversary, real_view, fake_view, generator)
+                losses["adversary"] = losses["adversary"] + PENALTY_WEIGHT * penalty
+        descend(self.optimizers["adversary"], losses["adversary"])
+        return losses
+
+    def validate(self, batch):
+        """PSNR and, where its weights are to be had, LPIPS (squeeze) of composites; see `Task.validate`."""
+        real = photo_rows(batch.image)
+        fake = photo_rows(torch.cat([self._paint(part)[0] for part in _split(batch, 8)]))
+        figures = {"psnr": sum(map(psnr, real, fake)) / len(real)}
+        try:
+            figures["lpips_squeeze"] = Lpips("squeeze", self.device)(real, fake).mean()
+        except ValueError as error:
+            print(error, flush=True)
+        return figures
+
+    def sheet(self, batch):
+        """Input, prior, Stage 1's layout, result, truth; see `Task.sheet`."""
+        batch = next(_split(batch, 16))
+        fake, layout, prior = self._paint(batch)
+        visible = batch.image * (1 - batch.mask)
+        return stack_rows(
+            photo_rows(visible),
+            photo_rows(prior),
+            layout_rows(layout),
+            photo_rows(fake),
+            photo_rows(batch.image),
+        )
+
+    def export(self, folder):
+        """Write texture_generator.safetensors and .json; see `Task.export`."""
+        save_network(folder, "texture_generator", self.average, self.arguments)
+
+    @torch.no_grad()
+    def _paint(self, batch):
+        """Composite, layout ids and prior, as the pipeline makes them, from the averaged network."""
+        generator = torch.Generator(self.device).manual_seed(0)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            prior = self._complete(batch.image, batch.mask, 0, generator)
+            logits = self.parser(batch.image, batch.mask, prior)
+            painted = self.average(batch.image, batch.mask, prior, logits.float().softmax(1), generator)
+        return batch.image + batch.hole * (painted - batch.image), logits.argmax(1), prior
+
+    def _complete(self, image, mask, imagined, generator):
+        """The prior's picture; the last `imagined` samples are random draws of it."""
+        if self.prior is None:
+            return image
+        latent = torch.zeros(len(image), self.prior.components, device=self.device)
+        if imagined:
+            latent[-imagined:].normal_(generator=generator)
+        return self.prior(image, mask, latent)
+
+    def _wanted_labels(self, batch, prior):
+        """Class ids N x H x W to paint from: the truth, some roughened as by hand, some of Stage 1."""
+        labels = batch.labels.clone()
+        height = labels.shape[-1]
+        labels[1::PREDICTED_EVERY] = (
+            labels[1::PREDICTED_EVERY, ::4, ::4].repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :height]
+        )
+        chosen = torch.zeros(len(labels), dtype=torch.bool, device=self.device)
+        chosen[::PREDICTED_EVERY] = True
+        chosen |= (labels == UNLABELLED).any(2).any(1)
+        labels[chosen] = self.parser(batch.image[chosen], batch.mask[chosen], prior[chosen]).argmax(1)
+        return labels
+
+    def _features(self, image):
+        """Frozen features of whole pictures, by VGG19 and by Stage 1's encoder without a hole."""
+        nothing = torch.zeros_like(image[:, :1])
+        prior = image if self.prior is None else self.prior(image)
+        return {"vgg": self.vgg(image), "parser": list(self.parser.encode(image, nothing, prior))}
+
+    def _judged(self, features):
+        return features["vgg"][1:] + features["parser"][2:]
+
+    def _generator_loss(self, adversary, fake, features, mask, layout):
+        if self.objective == "projected":
+            return hinge_generator_loss(adversary(self._judged(features), layout))
+        return -adversary(torch.cat([fake, mask, layout], 1)).mean()
+
+
+def _split(batch, size):
+    for i in range(0, len(batch), size):
+        part = slice(i, i + size)
+        yield type(batch)(batch.image[part], batch.labels[part], batch.hole[part], batch.valid[part])

@@ -1,0 +1,361 @@
+import io
+import math
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from faceinpaint import alignment
+from faceinpaint.alignment import (
+    DetectedFace,
+    DetectorUnavailable,
+    FaceDetector,
+    FaceFrame,
+    locate,
+    locate_by_layout,
+    paste_back,
+    warp_to_frame,
+)
+from faceinpaint.semantics import PALETTE, picture_to_layout
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+YUNET = SHARED / "aids" / "yunet" / alignment.YUNET_FILE
+FACES = SHARED / "data" / "val" / "celebahq-val.tar"
+needs_shared = pytest.mark.skipif(
+    not (YUNET.exists() and FACES.exists()), reason="needs YuNet and the validation faces of ../shared"
+)
+
+# Where the five points of an average face stand in the FFHQ frame: eyes 62 px apart, mouth 65.4 px below,
+# so that the frame's half side is 128 by the eyes' rule (2 x 64) when they are 64 apart.
+FFHQ_POINTS = np.array([(95.5, 121), (159.5, 121), (127.5, 158), (100.5, 186), (154.5, 186)])
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def turned(degrees, scale, shift):
+    """A similarity, 2 x 3."""
+    cosine, sine = scale * math.cos(math.radians(degrees)), scale * math.sin(math.radians(degrees))
+    return np.array([[cosine, -sine, shift[0]], [sine, cosine, shift[1]]])
+
+
+def place(matrix, points):
+    return np.asarray(points) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def eye_error(frame, matrix):
+    """Mean distance of the two eyes as `frame` sees them from where `matrix` put them, in eye distances."""
+    eyes = FFHQ_POINTS[:2]
+    return np.linalg.norm(frame.to_frame(place(matrix, eyes)) - eyes, axis=1).mean() / 64
+
+
+def drawn_layout():
+    """The colours of a plain frontal face's layout, 256 x 256 x 3."""
+    layout = np.zeros((256, 256), np.uint8)
+    cv2.ellipse(layout, (128, 128), (95, 118), 0, 0, 360, 13, -1)
+    cv2.ellipse(layout, (128, 141), (66, 95), 0, 0, 360, 1, -1)
+    for x, y, width, height, class_id in (
+        (96, 122, 10, 5, 5), (159, 122, 10, 5, 4), (95, 106, 18, 5, 7), (160, 106, 18, 5, 6),
+        (128, 147, 15, 28, 2), (128, 188, 28, 7, 11), (128, 197, 24, 6, 12),
+    ):  # fmt: skip
+        cv2.ellipse(layout, (x, y), (width, height), 0, 0, 360, class_id, -1)
+    return PALETTE[layout]
+
+
+class Decoder:
+    """Stands in for the layout generator: reads the class off the colour, and counts its crops."""
+
+    def __init__(self):
+        self.crops = 0
+
+    def __call__(self, faces, unknown):
+        assert faces.shape[1:] == (256, 256, 3)
+        assert unknown.shape == faces.shape[:3]
+        assert unknown.dtype == bool
+        self.crops += len(faces)
+        return np.stack([picture_to_layout(face) for face in faces])
+
+
+def test_an_aligned_picture_passes_through_unchanged():
+    photo, empty = noise(256, 256), np.zeros((256, 256), bool)
+    frame = FaceFrame.whole(256, 256)
+    aligned, unknown = warp_to_frame(photo, empty, frame)
+    assert np.array_equal(aligned, photo)
+    assert not unknown.any()
+    result, left = paste_back(photo, empty, noise(256, 256, 1), frame)
+    assert np.array_equal(result, photo)
+    assert not left.any()
+
+
+def test_an_aligned_picture_keeps_its_hole_and_takes_its_fill_exactly():
+    photo, face = noise(256, 256), noise(256, 256, 1)
+    hole = np.zeros((256, 256), np.uint8)
+    hole[40:90, 100:200] = 255
+    frame = FaceFrame.whole(256, 256)
+    assert np.array_equal(warp_to_frame(photo, hole, frame)[1], hole > 0)
+    result, left = paste_back(photo, hole, face, frame)
+    assert np.array_equal(result, np.where(hole[..., None] > 0, face, photo))
+    assert not left.any()
+
+
+@pytest.mark.parametrize("side", [100, 128, 512, 1000, 2600])
+def test_a_whole_picture_of_any_size_is_all_known(side):
+    photo = np.full((side, side, 3), 90, np.uint8)
+    aligned, unknown = warp_to_frame(photo, np.zeros((side, side), bool), FaceFrame.whole(side, side))
+    assert not unknown.any()
+    assert (aligned == 90).all()
+
+
+def test_an_oblong_whole_picture_is_cut_to_its_central_square():
+    photo = noise(256, 356)
+    aligned, unknown = warp_to_frame(photo, np.zeros((256, 356), bool), FaceFrame.whole(356, 256))
+    assert np.array_equal(aligned, photo[:, 50:306])
+    assert not unknown.any()
+
+
+@pytest.mark.parametrize(("degrees", "scale"), [(0, 1), (30, 2.3), (-30, 0.6), (170, 5)])
+def test_landmarks_come_to_their_ffhq_places(degrees, scale):
+    matrix = turned(degrees, scale, (311.3, 87.8))
+    frame = FaceFrame.from_landmarks(place(matrix, FFHQ_POINTS))
+    # The published frame's centre is a tenth of the way from the eyes to the mouth, here at 127.5.
+    assert np.allclose(frame.to_frame(place(matrix, FFHQ_POINTS)), FFHQ_POINTS, atol=0.5)
+    assert np.allclose(frame.to_photo(frame.to_frame(FFHQ_POINTS)), FFHQ_POINTS)
+
+
+def test_the_frame_is_the_published_quad():
+    left_eye, right_eye, nose, left_mouth, right_mouth = landmarks = np.array(
+        [(310.0, 240), (371, 226), (352, 270), (330, 312), (380, 301)]
+    )
+    # As in the FFHQ data set's download_ffhq.py.
+    eye_avg, eye_to_eye = (left_eye + right_eye) * 0.5, right_eye - left_eye
+    eye_to_mouth = (left_mouth + right_mouth) * 0.5 - eye_avg
+    x = eye_to_eye - np.flipud(eye_to_mouth) * [-1, 1]
+    x /= np.hypot(*x)
+    x *= max(np.hypot(*eye_to_eye) * 2.0, np.hypot(*eye_to_mouth) * 1.8)
+    y = np.flipud(x) * [-1, 1]
+    c = eye_avg + eye_to_mouth * 0.1
+    quad = np.stack([c - x - y, c - x + y, c + x + y, c + x - y])
+    corners = FaceFrame.from_landmarks(landmarks, 512).to_frame(quad)
+    assert np.allclose(corners, np.array([(0, 0), (0, 512), (512, 512), (512, 0)]) - 0.5, atol=1e-6)
+
+
+def test_landmarks_in_one_point_are_refused_kindly():
+    with pytest.raises(ValueError, match="Crop it"):
+        FaceFrame.from_landmarks(np.full((5, 2), 7.0))
+
+
+def test_pixels_beyond_the_photo_are_unknown():
+    photo = noise(100, 120)
+    # The frame is the photo's scale and sticks out 78 px above and below, 68 px left and right.
+    aligned, unknown = warp_to_frame(photo, np.zeros((100, 120)), FaceFrame.square(59.5, 49.5, 256))
+    expected = np.ones((256, 256), bool)
+    expected[78:178, 68:188] = False
+    assert np.array_equal(unknown, expected)
+    assert np.array_equal(aligned[78:178, 68:188], photo)
+    assert np.array_equal(aligned[77, 68:188], photo[0])  # mirrored, not black
+
+
+def test_a_frame_beside_the_photo_is_all_unknown():
+    assert warp_to_frame(noise(50, 50), np.zeros((50, 50)), FaceFrame.square(900, 900, 100))[1].all()
+
+
+@pytest.mark.parametrize("scale", [0.4, 1.0, 1.7, 3.3, 9.0])
+def test_what_the_hole_hides_does_not_leak(scale):
+    """`scale`: photo pixels to a pixel of the aligned face."""
+    side = round(300 * scale)
+    matrix = turned(17, scale, (60 * scale, 10 * scale))
+    frame = FaceFrame.from_landmarks(place(matrix, FFHQ_POINTS))
+    photo = np.full((side, side, 3), 200, np.uint8)
+    hole = np.zeros((side, side), bool)
+    rows, columns = np.random.default_rng(3).integers(0, side, (2, 25))
+    hole[rows, columns] = True  # single pixels are the easiest to overlook
+    hole[side // 2 : side // 2 + max(2, side // 8), side // 3 : side // 2] = True
+    first, unknown = warp_to_frame(photo, hole, frame)
+    photo[hole] = noise(side, side)[hole]
+    second, unknown_again = warp_to_frame(photo, hole, frame)
+    assert np.array_equal(first, second)
+    assert np.array_equal(unknown, unknown_again)
+    # Nor does the hole itself: known pixels are what they are with no hole.
+    assert abs(first[~unknown].astype(int) - 200).max() <= 1
+    inside = place(frame.matrix, np.column_stack([columns, rows])).round().astype(int)
+    inside = inside[((inside >= 0) & (inside < 256)).all(axis=1)]
+    assert len(inside) > 5
+    assert unknown[inside[:, 1], inside[:, 0]].all()
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.5, 7.0])
+def test_align_and_paste_back_round_trip(scale):
+    side = round(330 * scale)
+    y, x = np.mgrid[:side, :side] / scale
+    photo = np.stack([127 + 100 * np.sin(x / 9), 127 + 100 * np.cos(y / 11), (x + y) / 3], -1).astype(
+        np.uint8
+    )
+    matrix = turned(-12, scale, (25 * scale, 60 * scale))
+    frame = FaceFrame.from_landmarks(place(matrix, FFHQ_POINTS))
+    face, unknown = warp_to_frame(photo, np.zeros((side, side)), frame)
+    assert not unknown[20:-20, 20:-20].any()
+    hole = np.zeros((side, side), bool)
+    hole[side // 3 : side // 2, side // 3 : side * 2 // 3] = True
+    damaged = photo.copy()
+    damaged[hole] = 0
+    result, left = paste_back(damaged, hole, face, frame)
+    assert not left.any()
+    assert np.array_equal(result[~hole], photo[~hole])
+    error = abs(result[hole].astype(int) - photo[hole])
+    # No half-pixel slip: one would cost some 5 levels of the sine.
+    assert error.mean() < 1.5
+
+
+def test_the_hole_beyond_the_frame_is_reported_and_left():
+    photo, face = noise(300, 400), np.full((256, 256, 3), 5, np.uint8)
+    hole = np.zeros((300, 400), bool)
+    hole[:, 150:] = True
+    result, left = paste_back(photo, hole, face, FaceFrame.square(127.5, 149.5, 256))
+    assert np.array_equal(result[left | ~hole], photo[left | ~hole])
+    assert (result[hole & ~left] == 5).all()
+    assert not left[22:278, 150:256].any()
+    assert left[:22, 150:].all()
+    assert left[:, 256:].all()
+
+
+def test_a_detector_file_that_is_not_yunet_is_refused(tmp_path, monkeypatch):
+    wrong = tmp_path / alignment.YUNET_FILE
+    wrong.write_bytes(b"not a network")
+    with pytest.raises(DetectorUnavailable, match="as published"):
+        FaceDetector(wrong)
+    monkeypatch.setenv("FACEINPAINT_YUNET", str(tmp_path / "missing.onnx"))
+    with pytest.raises(DetectorUnavailable, match="can't be read"):
+        FaceDetector()
+
+
+def test_no_network_means_no_detector(monkeypatch):
+    def offline(*args, **options):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.delenv("FACEINPAINT_YUNET", raising=False)
+    monkeypatch.setattr(alignment, "hf_hub_download", offline)
+    with pytest.raises(DetectorUnavailable, match="downloaded"):
+        FaceDetector()
+
+
+def validation_faces(count):
+    with tarfile.open(FACES) as tar:
+        names = sorted(name for name in tar.getnames() if name.endswith(".webp"))[::10][:count]
+        return [np.array(Image.open(io.BytesIO(tar.extractfile(n).read())).convert("RGB")) for n in names]
+
+
+@needs_shared
+def test_yunet_finds_faces_at_any_scale_and_tilt():
+    detector = FaceDetector(YUNET)
+    random = np.random.default_rng(5)
+    good = 0
+    faces = validation_faces(20)
+    for face in faces:
+        # The same face upright and by itself is the reference: YuNet's own idea of where it stands.
+        alone = cv2.copyMakeBorder(face, 64, 64, 64, 64, cv2.BORDER_REFLECT_101)
+        reference = FaceFrame.from_landmarks(detector.detect(alone)[0].landmarks - 64)
+        scale, degrees = math.exp(random.uniform(math.log(0.4), math.log(2))), random.uniform(-30, 30)
+        side = 362 * scale  # holds the face at any tilt
+        corner = random.uniform(0, (1000 - side, 750 - side))
+        to_origin = turned(degrees, scale, (0, 0))
+        shift = corner + side / 2 - place(to_origin, [(127.5, 127.5)])[0]
+        matrix = turned(degrees, scale, shift)
+        canvas = np.full((750, 1000, 3), 110, np.uint8)
+        cv2.warpAffine(face, matrix, (1000, 750), canvas, cv2.INTER_AREA, cv2.BORDER_TRANSPARENT)
+        found = detector.detect(canvas)
+        if found:
+            frame = FaceFrame.from_landmarks(found[0].landmarks)
+            points = reference.to_photo(FFHQ_POINTS)  # in the coordinates of the 256 x 256 face
+            error = np.linalg.norm(frame.to_frame(place(matrix, points)) - FFHQ_POINTS, axis=1).mean() / 64
+            good += error < 0.06
+    assert good >= 0.95 * len(faces)
+
+
+@needs_shared
+def test_yunet_does_not_look_into_the_hole():
+    detector = FaceDetector(YUNET)
+    photo = validation_faces(1)[0]
+    hole = np.zeros((256, 256), np.uint8)
+    hole[100:150, 60:200] = 1
+    first = detector.detect(photo, hole)
+    assert len(first) == 1
+    photo[hole > 0] = noise(256, 256)[hole > 0]
+    assert np.array_equal(first[0].landmarks, detector.detect(photo, hole)[0].landmarks)
+
+
+@needs_shared
+def test_yunet_copes_with_tiny_and_huge_pictures():
+    detector = FaceDetector(YUNET)
+    assert detector.detect(noise(8, 5)) == []
+    face = cv2.resize(validation_faces(1)[0], (2400, 2400), interpolation=cv2.INTER_CUBIC)
+    (found,) = detector.detect(face)
+    assert eye_error(FaceFrame.from_landmarks(found.landmarks), turned(0, 2400 / 256, (4.2, 4.2))) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "degrees", "scale", "centre"),
+    [
+        (256, 256, 0, 1.0, (128, 128)),
+        (600, 480, 12, 1.5, (230, 260)),
+        (500, 800, -15, 1.3, (520, 240)),
+        (900, 900, 8, 1.6, (610, 330)),
+        (256, 256, 5, 1.25, (128, 120)),
+    ],
+)
+@pytest.mark.parametrize("with_hole", [False, True])
+def test_the_layout_alone_finds_the_face(height, width, degrees, scale, centre, with_hole):
+    shift = np.array(centre) - place(turned(degrees, scale, (0, 0)), [(127.5, 127.5)])[0]
+    matrix = turned(degrees, scale, shift)
+    photo = cv2.warpAffine(drawn_layout(), matrix, (width, height), flags=cv2.INTER_NEAREST,
+                           borderValue=PALETTE[0].tolist())  # fmt: skip
+    hole = np.zeros((height, width), bool)
+    if with_hole:  # one eye and its brow
+        x, y = place(matrix, [(159, 115)])[0].astype(int)
+        reach = round(24 * scale)
+        hole[max(0, y - reach) : y + reach, x - reach : x + reach] = True
+    parse = Decoder()
+    frame = locate_by_layout(photo, hole, parse)
+    assert eye_error(frame, matrix) < 0.06
+    assert parse.crops <= 40
+
+
+def test_no_face_is_said_in_plain_words():
+    photo = np.tile(PALETTE[18], (300, 400, 1))
+    assert locate_by_layout(photo, np.zeros((300, 400)), Decoder()) is None
+    with pytest.raises(ValueError, match="No face was found in this picture"):
+        locate(photo, np.zeros((300, 400)), Decoder())
+
+
+class TwoFaces:
+    """Stands in for the detector: a large face left, a small one right."""
+
+    def detect(self, photo, mask=None):
+        large, small = turned(0, 1.5, (20, 50)), turned(0, 0.7, (560, 120))
+        return [
+            DetectedFace(np.array([*place(m, [(60, 40)])[0], 136 * m[0, 0], 190 * m[0, 0]]),
+                         place(m, FFHQ_POINTS), 0.9)
+            for m in (large, small)
+        ]  # fmt: skip
+
+
+def test_the_face_under_the_hole_is_chosen():
+    photo, hole = np.zeros((500, 800, 3), np.uint8), np.zeros((500, 800), bool)
+    large, small = (FaceFrame.from_landmarks(face.landmarks) for face in TwoFaces().detect(photo))
+    assert np.allclose(locate(photo, hole, Decoder(), TwoFaces()).matrix, large.matrix)
+    hole[200:230, 640:660] = True
+    assert np.allclose(locate(photo, hole, Decoder(), TwoFaces()).matrix, small.matrix)
+    hole[100:300, 150:300] = True
+    assert np.allclose(locate(photo, hole, Decoder(), TwoFaces()).matrix, large.matrix)
+
+
+def test_a_face_that_the_detector_missed_is_found_by_layout():
+    class Blind:
+        def detect(self, photo, mask=None):
+            return []
+
+    frame = locate(drawn_layout(), np.zeros((256, 256)), Decoder(), Blind())
+    assert eye_error(frame, turned(0, 1, (0, 0))) < 0.06
