@@ -21,21 +21,18 @@ from gradio.processing_utils import save_pil_to_cache
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from faceinpaint import FaceInpainter, baselines
+from faceinpaint import FaceInpainter
+from faceinpaint.baselines import BASELINES
 from faceinpaint.semantics import CLASSES, PALETTE, layout_to_picture, picture_to_layout
 
 EXAMPLES = Path(__file__).parent / "examples"
 CACHE_SECONDS = 3600  # files older than this are deleted, as often as this
-MASK_COLOUR = "rgb(124, 58, 237)"
+MASK_COLOUR, MASK_OPACITY = "rgb(124, 58, 237)", 0.7
 CLASS_COLOURS = [f"rgb({red}, {green}, {blue})" for red, green, blue in PALETTE]
 FIRST_CLASS = CLASSES.index("hair")
 
-LEFT_SIDES = {
-    "Your photo": lambda photo, mask: photo,
-    "Telea": lambda photo, mask: baselines.telea(np.asarray(photo), mask),
-    "Navier-Stokes": lambda photo, mask: baselines.navier_stokes(np.asarray(photo), mask),
-}
-"""What the restored face can be compared with, by the name on the page."""
+YOUR_PHOTO = "Your photo"
+LEFT_SIDES = [YOUR_PHOTO, *BASELINES]  # what the restored face can be compared with
 
 THEME = gr.themes.Default(primary_hue="violet", neutral_hue="slate", text_size="lg", radius_size="lg").set(
     button_primary_background_fill="*primary_600",
@@ -144,8 +141,9 @@ def example_paintings(folder=EXAMPLES):
         if mask_path.exists():
             photo = Image.open(path).convert("RGB")
             layer = Image.new("RGBA", photo.size, MASK_COLOUR)
-            layer.putalpha(Image.open(mask_path).convert("L").resize(photo.size, Image.Resampling.NEAREST))
-            composite = Image.composite(layer.convert("RGB"), photo, layer.getchannel("A"))
+            mask = Image.open(mask_path).convert("L").resize(photo.size, Image.Resampling.NEAREST)
+            layer.putalpha(mask.point(lambda level: round(255 * MASK_OPACITY) if level > 127 else 0))
+            composite = Image.alpha_composite(photo.convert("RGBA"), layer)
             paintings.append({"background": photo, "layers": [layer], "composite": composite})
     return paintings
 
@@ -192,7 +190,7 @@ def show_attempt(visit, seconds):
 def show_chosen(visit):
     """Show the chosen variation: kept for this visitor, as the result, to compare, and to download."""
     file = save_pil_to_cache(visit.image, get_upload_folder(), name="restored-face", format="png")
-    return visit, visit.image, "Your photo", (visit.photo, visit.image), file
+    return visit, visit.image, YOUR_PHOTO, (visit.photo, visit.image), file
 
 
 def choose(visit, event: gr.SelectData):
@@ -213,7 +211,9 @@ def pick_class(index):
 @in_plain_words
 def compare(visit, left):
     """Put the photo or another method's result to the left of the slider."""
-    return LEFT_SIDES[left](visit.photo, visit.mask), visit.image
+    if left == YOUR_PHOTO:
+        return visit.photo, visit.image
+    return BASELINES[left](np.asarray(visit.photo), visit.mask), visit.image
 
 
 @in_plain_words
@@ -284,7 +284,7 @@ def build_photo_section():
                 height=520,
                 layers=False,
                 transforms=(),
-                brush=gr.Brush(colors=[(MASK_COLOUR, 0.7)], color_mode="fixed"),
+                brush=gr.Brush(colors=[(MASK_COLOUR, MASK_OPACITY)], color_mode="fixed"),
                 placeholder="# Drop a photo here\nor click to choose one",
                 elem_id="photo",
             )
@@ -340,7 +340,7 @@ def build_result_section(visit, options):
                 render_button = gr.Button("Render", variant="primary")
                 reset_button = gr.Button("Undo my changes")
     gr.Markdown("## 4 · Compare")
-    left = gr.Radio(list(LEFT_SIDES), value="Your photo", label="Left side", elem_id="left-side")
+    left = gr.Radio(LEFT_SIDES, value=YOUR_PHOTO, label="Left side", elem_id="left-side")
     slider = gr.ImageSlider(label="Left side | restored", format="png", max_height=520, elem_id="compare")
 
     chosen_parts = [visit, result, left, slider, download]

@@ -1,0 +1,1 @@
+"""The networks, one a file: no files, no pictures, only tensors."""

@@ -1,4 +1,4 @@
-"""Batches for training: faces drawn, warped, recoloured and given a hole, all as batched tensor operations."""
+"""Training batches: faces drawn, warped, recoloured and given a hole, by batched tensor operations."""
 
 from dataclasses import dataclass
 

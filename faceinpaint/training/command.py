@@ -38,7 +38,7 @@ def add_train_arguments(parser):
             continue
         option = stage_parser.add_argument
         option("--images", type=int, required=True, help="images to train on in all; the schedule's length")
-        option("--size", type=int, default=256, help="side of the pictures trained on, in pixels")
+        option("--size", type=int, nargs="+", default=[256], help="side in pixels; several take turns")
         option("--batch", type=int, default=32, help="images a step")
         option("--learning-rate", type=float, default=1e-3 if stage == "layout" else 4e-4)
         option("--half-life", type=int, default=10_000, help="of the weights' moving average, in images")
@@ -57,6 +57,7 @@ def add_train_arguments(parser):
         if stage == "texture":
             option("--vgg", required=True, help="safetensors file of VGG19 up to conv3_1")
             option("--objective", choices=["projected", "wgan-gp"], default="projected")
+            option("--adversary-from", type=int, default=0, help="images after which the adversary joins")
 
 
 def train_command(options):
@@ -129,8 +130,8 @@ def _validation_batch(options, device):
     """The first validation faces, each with a hole that covers 20% to 60% of it, at the training size."""
     if not options.validation:
         return None
-    faces = read_faces(options.validation, size=options.size, limit=VALIDATION_FACES)
-    _, masks = read_masks(options.validation_masks, size=options.size)
+    faces = read_faces(options.validation, size=max(options.size), limit=VALIDATION_FACES)
+    _, masks = read_masks(options.validation_masks, size=max(options.size))
     share = masks.float().mean((1, 2))
     masks = masks[(share > 0.2) & (share < 0.6)]
     pick = np.random.default_rng(0).choice(len(masks), len(faces))

@@ -30,15 +30,15 @@ class ProjectedDiscriminator(nn.Module):
             for c in channels
         )
 
-    def forward(self, features, layout):
+    def forward(self, features, layouts):
         """Verdicts, positive for real, one map a head.
 
         Args:
             features: feature maps N x c x h x w.
-            layout: N x 19 x H x W probabilities, H a multiple of each h.
+            layouts: for each map N x 19 x H x W probabilities of the same view, H a multiple of h.
         """
         verdicts = []
-        for (reduce, look, merge, judge), feature in zip(self.heads, features, strict=True):
+        for (reduce, look, merge, judge), feature, layout in zip(self.heads, features, layouts, strict=True):
             parts = F.avg_pool2d(layout, layout.shape[-1] // feature.shape[-1])
             h = F.leaky_relu(reduce(feature), 0.2)
             h = F.leaky_relu(look(torch.cat([h, parts], 1)), 0.2)

@@ -41,7 +41,7 @@ class LayoutTask(Task):
         }
         super().__init__({"layout_generator": network, "critic": critic}, optimizers)
 
-    def step(self, batch, generator):
+    def step(self, batch, seen, generator):
         """Train both networks on a batch; see `Task.step`."""
         network, critic = self.networks["layout_generator"], self.networks["critic"]
         image = degrade(batch.image, generator)

@@ -32,8 +32,8 @@ class Task(ABC):
         self.average = deepcopy(next(iter(networks.values()))).requires_grad_(False).eval()
 
     @abstractmethod
-    def step(self, batch, generator):
-        """Take one step on an `augment.Batch`; returns a dict of losses (0-dimensional tensors)."""
+    def step(self, batch, seen, generator):
+        """Take one step on an `augment.Batch` after `seen` images; returns a dict of losses (tensors)."""
 
     @abstractmethod
     def validate(self, batch):
@@ -88,7 +88,8 @@ def train(task, faces, validation, options):
         generator.manual_seed(options.seed * 1_000_003 + step)
         chooser = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
         indices = torch.multinomial(weights, options.batch, replacement=True, generator=chooser)
-        return draw_batch(faces, bank, indices.to(device), options.size, generator)
+        size = options.size[step % len(options.size)]
+        return draw_batch(faces, bank, indices.to(device), size, generator)
 
     started = time.monotonic()
     for step in range(3):
@@ -106,7 +107,7 @@ def train(task, faces, validation, options):
         for optimizer in task.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * rate
-        losses = task.step(draw(step), generator)
+        losses = task.step(draw(step), step * options.batch, generator)
         seen = (step + 1) * options.batch
         task.update_average(0.5 ** (options.batch / min(options.half_life, 0.1 * seen + options.batch)))
         for name, value in losses.items():
@@ -154,7 +155,7 @@ def descend(optimizer, loss, max_norm=5.0):
 
 
 def learning_rate_factor(step, total, warmup):
-    """Share of the full learning rate: a linear start, then constant, then down to zero over the last fifth."""
+    """Share of the full learning rate: a linear start, constant, and down to zero over the last fifth."""
     return min(1.0, (step + 1) / warmup, 5 * (total - step) / total)
 
 

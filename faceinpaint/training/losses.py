@@ -10,7 +10,7 @@ from ..semantics import NUM_CLASSES
 
 CLASS_WEIGHTS = torch.ones(NUM_CLASSES)
 CLASS_WEIGHTS[[3, 4, 5, 6, 7, 10, 11, 12, 14, 15, 16]] = 2.0
-"""Weights of the cross-entropy: small or rare classes (glasses, eyes, brows, lips, hat, jewels) count twice."""
+"""Weights of the cross-entropy: small or rare classes (glasses, eyes, lips, hat ...) count twice."""
 
 
 class Vgg19Features(nn.Module):
@@ -51,7 +51,7 @@ def feature_loss(fake, real):
 
 
 def style_loss(fake, real):
-    """Mean absolute difference of the feature maps' Gram matrices (Gatys et al. 2016), averaged over the list."""
+    """Mean absolute difference of the maps' Gram matrices (Gatys et al. 2016), averaged over the list."""
     return sum((_gram(f) - _gram(r)).abs().mean() for f, r in zip(fake, real, strict=True)) / len(fake)
 
 

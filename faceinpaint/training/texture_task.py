@@ -1,5 +1,7 @@
 """Training of Stage 2, the texture generator."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 
@@ -35,8 +37,31 @@ PENALTY_WEIGHT = 10.0
 PREDICTED_EVERY = 5
 """Every so-manieth sample is painted from Stage 1's own prediction, so that its mistakes are forgiven."""
 
+JUDGED_SIZE = 128
+"""Side of what the frozen networks look at: whole pictures shrunk for Stage 1, windows for VGG19."""
+
+ADVERSARY_RAMP = 2000
+"""Images over which a new adversary's weight rises from nothing."""
+
 IMAGINED_SHARE = 0.25
 """Share of samples painted from a random draw of the prior instead of its mean: they teach variety."""
+
+
+class Views(NamedTuple):
+    """Frozen features of one batch of pictures, by VGG19 and by Stage 1's encoder."""
+
+    vgg: list
+    parser: list
+
+    @property
+    def compared(self):
+        """The features that the perceptual loss compares."""
+        return self.vgg + self.parser[2:]
+
+    @property
+    def judged(self):
+        """The features that the projected discriminator judges."""
+        return self.vgg[1:] + self.parser[2:]
 
 
 class TextureTask(Task):
@@ -55,8 +80,7 @@ class TextureTask(Task):
         self.dtype = options.dtype
         self.objective = options.objective
         self.vgg = Vgg19Features(options.vgg).to(self.device, memory_format=torch.channels_last)
-        self.warmup = 0.1 * options.images
-        self.seen = 0
+        self.adversary_from = options.adversary_from
         network = TextureGenerator(**self.arguments)
         if self.objective == "projected":
             adversary = ProjectedDiscriminator(Vgg19Features.channels[1:] + parser.channels[2:])
@@ -72,7 +96,7 @@ class TextureTask(Task):
             },
         )
 
-    def step(self, batch, generator):
+    def step(self, batch, seen, generator):
         """Train both networks on a batch; see `Task.step`."""
         network, adversary = self.networks["texture_generator"], self.networks["adversary"]
         real = batch.image.contiguous(memory_format=torch.channels_last)
@@ -80,49 +104,55 @@ class TextureTask(Task):
         imagined = int(IMAGINED_SHARE * len(real)) if self.prior is not None else 0
         kept = len(real) - imagined
 
+        trust = min(1.0, (seen - self.adversary_from) / ADVERSARY_RAMP)
+        judged = trust >= 0
+        window = self._window(real.shape[-1], generator)
+
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             with torch.no_grad():
                 prior = self._complete(real, mask, imagined, generator)
                 labels = self._wanted_labels(batch, prior)
                 layout = one_hot(labels)
-                real_features = self._features(real)
+                layouts = [layout[window]] * 2 + [layout] * 2
+                real_views = self._look(real, window, judged)
             painted = network(real, mask, prior, layout, generator)
             fake = real + hole * (painted - real)
-            fake_features = self._features(fake)
-            logits = self.parser.decode(fake_features["parser"])
+            fake_views = self._look(fake, window, judged)
 
             weight = batch.valid * (0.2 + 0.8 * hole)
             losses = {
                 "reconstruction": ((painted - real).abs() * weight)[:kept].mean(),
                 "perceptual": feature_loss(
-                    [f[:kept] for f in fake_features["vgg"] + fake_features["parser"][2:]],
-                    [f[:kept] for f in real_features["vgg"] + real_features["parser"][2:]],
+                    [f[:kept] for f in fake_views.compared], [f[:kept] for f in real_views.compared]
                 ),
                 "style": style_loss(
-                    [f[:kept] for f in fake_features["vgg"][1:]], [f[:kept] for f in real_features["vgg"][1:]]
+                    [f[:kept] for f in fake_views.vgg[1:]], [f[:kept] for f in real_views.vgg[1:]]
                 ),
-                "layout": layout_loss(logits, labels[:, ::2, ::2], F.avg_pool2d(hole, 2)[:, 0]),
             }
             if imagined:
                 # Only roughly like the prior's draw: the details are the adversary's business.
-                difference = F.avg_pool2d(hole * (painted - prior), 8)[kept:]
-                losses["imagined"] = difference.abs().mean()
-            adversary.requires_grad_(False)
-            losses["adversarial"] = self._generator_loss(adversary, fake, fake_features, mask, layout)
-            adversary.requires_grad_(True)
-        self.seen += len(real)
-        trust = min(1.0, self.seen / self.warmup)
-        loss = sum(WEIGHTS[name] * value for name, value in losses.items() if name != "adversarial")
-        descend(
-            self.optimizers["texture_generator"],
-            loss + trust * WEIGHTS["adversarial"] * losses["adversarial"],
-        )
+                losses["imagined"] = F.avg_pool2d(hole * (painted - prior), 8)[kept:].abs().mean()
+            if judged:
+                losses["layout"] = self._layout_loss(fake_views, labels, hole)
+                adversary.requires_grad_(False)
+                losses["adversarial"] = (
+                    hinge_generator_loss(adversary(fake_views.judged, layouts))
+                    if self.objective == "projected"
+                    else -adversary(torch.cat([fake, mask, layout], 1)).mean()
+                )
+                adversary.requires_grad_(True)
+            loss = sum(WEIGHTS[name] * value for name, value in losses.items() if name != "adversarial")
+            if judged:
+                loss = loss + trust * WEIGHTS["adversarial"] * losses["adversarial"]
+        descend(self.optimizers["texture_generator"], loss)
+        if not judged:
+            return losses
 
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             if self.objective == "projected":
                 losses["adversary"] = hinge_discriminator_loss(
-                    adversary(self._judged(real_features), layout),
-                    adversary([f.detach() for f in self._judged(fake_features)], layout),
+                    adversary(real_views.judged, layouts),
+                    adversary([f.detach() for f in fake_views.judged], layouts),
                 )
             else:
                 real_view = torch.cat([real, mask, layout], 1)
@@ -193,19 +223,28 @@ class TextureTask(Task):
         labels[chosen] = self.parser(batch.image[chosen], batch.mask[chosen], prior[chosen]).argmax(1)
         return labels
 
-    def _features(self, image):
-        """Frozen features of whole pictures, by VGG19 and by Stage 1's encoder without a hole."""
-        nothing = torch.zeros_like(image[:, :1])
-        prior = image if self.prior is None else self.prior(image)
-        return {"vgg": self.vgg(image), "parser": list(self.parser.encode(image, nothing, prior))}
+    def _look(self, image, window, judged):
+        """What the frozen networks see: VGG19 in a window and, when judged, Stage 1 in the whole picture."""
+        return Views(self.vgg(image[window]), self._parse(image) if judged else [])
 
-    def _judged(self, features):
-        return features["vgg"][1:] + features["parser"][2:]
+    def _parse(self, image):
+        small = F.avg_pool2d(image, image.shape[-1] // JUDGED_SIZE)
+        prior = small if self.prior is None else self.prior(small)
+        return list(self.parser.encode(small, torch.zeros_like(small[:, :1]), prior))
 
-    def _generator_loss(self, adversary, fake, features, mask, layout):
-        if self.objective == "projected":
-            return hinge_generator_loss(adversary(self._judged(features), layout))
-        return -adversary(torch.cat([fake, mask, layout], 1)).mean()
+    def _layout_loss(self, views, labels, hole):
+        """Cross-entropy between what Stage 1 reads from the painted hole and what was wanted there."""
+        logits = self.parser.decode(views.parser)
+        step = labels.shape[-1] // logits.shape[-1]
+        return layout_loss(logits, labels[:, ::step, ::step], F.avg_pool2d(hole, step)[:, 0])
+
+    def _window(self, size, generator):
+        """Index of the square that VGG19 sees: all of a small picture, a random part of a large one."""
+        room = (size - JUDGED_SIZE) // 4
+        top, left = 0, 0
+        if room:
+            top, left = (4 * torch.randint(room + 1, (2,), device=self.device, generator=generator)).tolist()
+        return ..., slice(top, top + JUDGED_SIZE), slice(left, left + JUDGED_SIZE)
 
 
 def _split(batch, size):

@@ -1,0 +1,107 @@
+"""The command line: `python -m faceinpaint restore | evaluate | label | train`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from . import evaluation, photos
+from .pipeline import FaceInpainter
+from .semantics import layout_to_picture
+
+
+def main(arguments=None):
+    """Run one command; a mistake of the user ends with a sentence on stderr and the exit status 2."""
+    # Imported here so that nothing of training loads with the package.
+    from .training import command
+
+    parser = argparse.ArgumentParser(prog="python -m faceinpaint", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    runs = {}
+    for name, text, add_arguments, run in (
+        ("restore", "restore a photo, or a folder of photos", _add_restore_arguments, restore),
+        ("evaluate", "measure on faces and masks", evaluation.add_arguments, evaluation.main),
+        ("label", "label faces by Stage 1", command.add_label_arguments, command.label_command),
+        ("train", "train the prior or a stage", command.add_train_arguments, command.train_command),
+    ):
+        subparser = commands.add_parser(name, help=text, description=text)
+        add_arguments(subparser)
+        if name != "train":
+            subparser.add_argument(
+                "--checkpoint", help="folder or Hub repo id (default: the shipped weights)"
+            )
+        runs[name] = run
+    options = parser.parse_args(arguments)
+    try:
+        runs[options.command](options)
+    except ValueError as error:
+        print(f"faceinpaint: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def restore(options):
+    """Restore one photo, or every photo of a folder by the mask of the same name."""
+    source, masks, out = Path(options.photo), Path(options.mask), Path(options.out)
+    inpainter = FaceInpainter.from_pretrained(options.checkpoint)
+    if not source.is_dir():
+        _restore_file(inpainter, source, masks, out, options, options.layout_out)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    files = sorted(file for file in source.iterdir() if file.suffix.lower() in photos.SUFFIXES)
+    if not files:
+        raise ValueError(f"There is no photo in {source}.")
+    failures = []
+    for file in tqdm(files, unit="photo"):
+        mask = next(iter(sorted(masks.glob(f"{file.stem}.*"))), None) if masks.is_dir() else masks
+        layout_out = Path(options.layout_out) / f"{file.stem}.png" if options.layout_out else None
+        try:
+            if mask is None:
+                raise ValueError(f"There is no mask named {file.stem} in {masks}.")
+            _restore_file(inpainter, file, mask, out / f"{file.stem}.png", options, layout_out)
+        except ValueError as error:
+            failures.append(f"{file.name}: {error}")
+    if failures:
+        raise ValueError("\n".join([f"{len(failures)} of {len(files)} photos failed.", *failures]))
+
+
+def _restore_file(inpainter, photo, mask, out, options, layout_out):
+    layout = None
+    if options.layout:
+        layout = np.asarray(Image.open(options.layout))
+    result = inpainter(
+        photos.read_photo(photo),
+        photos.read_mask(mask),
+        layout=layout,
+        align=not options.aligned,
+        seed=options.seed,
+    )
+    for path in filter(None, (out, layout_out)):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        result.image.save(out)
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"{out} cannot be written; give it the name of a picture, such as out.png."
+        ) from error
+    if layout_out:
+        layout_to_picture(result.layout).save(layout_out)
+    for note in result.notes:
+        print(note)
+
+
+def _add_restore_arguments(parser):
+    parser.add_argument("photo", help="a photo, or a folder of photos")
+    parser.add_argument("--mask", required=True, help="its mask, white = fill; or a folder of masks")
+    parser.add_argument("-o", "--out", required=True, help="picture, or folder, to write")
+    parser.add_argument("--layout", help="label map (class ids, 256 x 256) to paint from")
+    parser.add_argument("--layout-out", help="write the layout's picture here (a folder, for a folder)")
+    parser.add_argument("--aligned", action="store_true", help="the photo already is an aligned face")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

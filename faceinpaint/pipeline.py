@@ -1,0 +1,206 @@
+"""`FaceInpainter`: photo and mask in, layout and restored face out."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .alignment import (
+    DetectorUnavailable,
+    FaceDetector,
+    FaceFrame,
+    locate,
+    paste_back,
+    warp_to_frame,
+)
+from .baselines import telea
+from .checkpoint import load_network, weights_sha256
+from .photos import check_image, check_mask
+from .precision import fast_dtype
+from .semantics import check_layout, one_hot
+
+MAX_VARIATIONS = 4
+
+FACE_SIZE = 256
+"""Side of the aligned face that the networks work on, in pixels."""
+
+HOLE_GREY = 127
+"""What hidden pixels of `Result.aligned_input` are shown as."""
+
+
+@dataclass
+class Result:
+    """A restored photo and how it came to be.
+
+    Attributes:
+        image: PIL image of the input's size; pixels outside the mask are identical to the input's.
+        layout: 256 x 256 uint8 class ids, in the frame of the aligned face.
+        aligned_input: PIL image, 256 x 256, the face that the networks saw, its hole in grey.
+        aligned_mask: 256 x 256 bool, true where they were told that nothing is known.
+        aligned_image: PIL image, 256 x 256, the restored face, known pixels as they were.
+        notes: sentences that the user should read; often none.
+    """
+
+    image: Image.Image
+    layout: np.ndarray
+    aligned_input: Image.Image
+    aligned_mask: np.ndarray
+    aligned_image: Image.Image
+    notes: list = field(default_factory=list)
+
+
+class FaceInpainter:
+    """Restores the hidden part of a face photo in two steps: layout, then texture.
+
+    Args:
+        prior: `FacePrior`.
+        layout_generator: Stage 1.
+        texture_generator: Stage 2.
+        device: "cpu", "cuda" or a torch device; by default the GPU where there is one.
+        weights_sha256: hex digits that tell which weights these are.
+    """
+
+    def __init__(self, prior, layout_generator, texture_generator, device=None, weights_sha256=""):
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.dtype = fast_dtype(self.device.type)
+        self.prior = prior.to(self.device)
+        self.layout_generator = layout_generator.to(self.device)
+        self.texture_generator = texture_generator.to(self.device)
+        self.weights_sha256 = weights_sha256
+        try:
+            self.detector = FaceDetector()
+        except DetectorUnavailable:
+            # Without the detector's file faces are found by Stage 1's own layout.
+            self.detector = None
+
+    @classmethod
+    def from_pretrained(cls, source=None, device=None):
+        """Load the networks.
+
+        Args:
+            source: a folder, a Hub repo id such as "user/faceinpaint", or None for the shipped weights.
+            device: see the class.
+
+        Raises:
+            ValueError: a file is missing or does not fit; the sentence names it.
+        """
+        names = ("face_prior", "layout_generator", "texture_generator")
+        networks = [load_network(source, name) for name in names]
+        return cls(*networks, device=device, weights_sha256=weights_sha256(source))
+
+    def __call__(self, image, mask, layout=None, align=True, seed=0, num_variations=1):
+        """Restore a photo.
+
+        Args:
+            image: PIL image or H x W x 3 uint8 RGB array, at least 16 x 16.
+            mask: H x W array or PIL image of the same size, nonzero = fill.
+            layout: 256 x 256 class ids in the frame of the aligned face, to paint from instead of Stage 1's
+                prediction.
+            align: find the face and align it first; False where the picture already is an aligned face.
+            seed: of everything random; the same seed gives the same picture.
+            num_variations: how many different pictures, 1 to 4; the first one is the likeliest.
+
+        Returns:
+            A `Result`, or a list of `num_variations` of them if that is more than 1. An empty mask returns
+            the photo as it is, and a note that says so.
+
+        Raises:
+            ValueError: unfit input or no face found, with a sentence for the user.
+        """
+        image = check_image(image)
+        mask = check_mask(mask, image)
+        if not 1 <= num_variations <= MAX_VARIATIONS:
+            raise ValueError(f"Between 1 and {MAX_VARIATIONS} variations can be made at once.")
+        frame = self.locate(image, mask, align)
+        face, unknown = warp_to_frame(image, mask, frame)
+        if layout is not None:
+            layout = check_layout(layout)
+            if layout.shape != unknown.shape:
+                raise ValueError(
+                    f"The layout must be {FACE_SIZE} x {FACE_SIZE} pixels, one for each of the aligned face."
+                )
+        else:
+            layout = self._predict(face[None], unknown[None])[0].argmax(0).byte().numpy()
+
+        restored = self._paint(face, unknown, layout, seed, num_variations if mask.any() else 1)
+        notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
+        results = [self._assemble(image, mask, frame, face, unknown, layout, new, notes) for new in restored]
+        if num_variations == 1:
+            return results[0]
+        return results * num_variations if not mask.any() else results
+
+    def predict_layout(self, image, mask, align=True):
+        """Stage 1 alone: 256 x 256 uint8 class ids of the whole face, in the frame of the aligned face.
+
+        With an empty mask it parses the face. For the arguments and errors see `__call__`.
+        """
+        image = check_image(image)
+        mask = check_mask(mask, image)
+        face, unknown = warp_to_frame(image, mask, self.locate(image, mask, align))
+        return self._predict(face[None], unknown[None])[0].argmax(0).byte().numpy()
+
+    def locate(self, image, mask, align=True):
+        """Where the face to restore lies, a `FaceFrame`.
+
+        Args:
+            image: H x W x 3 uint8.
+            mask: H x W bool.
+            align: False where the picture, or its central square, already is an aligned face.
+
+        Raises:
+            ValueError: no face was found.
+        """
+        # With nothing to see there is nothing to find: the made-up face fills the picture.
+        if not align or mask.all():
+            return FaceFrame.whole(image.shape[1], image.shape[0])
+        return locate(image, mask, self._parse, self.detector)
+
+    def _parse(self, faces, unknown):
+        return self._predict(faces, unknown).argmax(1).byte().numpy()
+
+    @torch.inference_mode()
+    def _predict(self, faces, unknown):
+        """Class probabilities N x 19 x 256 x 256 (CPU) of N x 256 x 256 x 3 uint8 faces."""
+        image, mask = self._tensors(faces, unknown)
+        with self._autocast():
+            return self.layout_generator(image, mask, self.prior(image, mask)).float().softmax(1).cpu()
+
+    @torch.inference_mode()
+    def _paint(self, face, unknown, layout, seed, count):
+        """Restored faces, count x 256 x 256 x 3 uint8, from one face, its hole and a layout."""
+        image, mask = self._tensors(face[None], unknown[None])
+        # Drawn on the CPU, so that a seed gives the same variations on every device.
+        latent = torch.randn(count, self.prior.components, generator=torch.Generator().manual_seed(seed))
+        latent[0] = 0
+        image, mask = image.expand(count, -1, -1, -1), mask.expand(count, -1, -1, -1)
+        wanted = one_hot(torch.from_numpy(layout)[None].to(self.device)).expand(count, -1, -1, -1)
+        noise = torch.Generator(self.device).manual_seed(seed)
+        with self._autocast():
+            prior = self.prior(image, mask, latent.to(self.device))
+            painted = self.texture_generator(image, mask, prior, wanted, noise)
+        pictures = ((painted.float().clamp(-1, 1) + 1) * 127.5).round().byte()
+        return pictures.permute(0, 2, 3, 1).cpu().numpy()
+
+    def _tensors(self, faces, unknown):
+        image = torch.from_numpy(np.asarray(faces)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return image, torch.from_numpy(np.asarray(unknown)).to(self.device)[:, None].float()
+
+    def _autocast(self):
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    @staticmethod
+    def _assemble(image, mask, frame, face, unknown, layout, painted, notes):
+        aligned = np.where(unknown[..., None], painted, face)
+        result, beyond = paste_back(image, mask, aligned, frame)
+        if beyond.any():
+            result = telea(result, beyond)
+            notes = [*notes, "Part of the painted area lies outside the face; it was filled in plainly."]
+        return Result(
+            image=Image.fromarray(result),
+            layout=layout,
+            aligned_input=Image.fromarray(np.where(unknown[..., None], np.uint8(HOLE_GREY), face)),
+            aligned_mask=unknown,
+            aligned_image=Image.fromarray(aligned),
+            notes=notes,
+        )
