@@ -23,6 +23,7 @@ from PIL import Image
 
 from faceinpaint import FaceInpainter
 from faceinpaint.baselines import BASELINES
+from faceinpaint.photos import read_mask, read_photo
 from faceinpaint.semantics import CLASSES, PALETTE, layout_to_picture, picture_to_layout
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -139,10 +140,9 @@ def example_paintings(folder=EXAMPLES):
     for path in sorted(folder.glob("*.png")):
         mask_path = path.with_suffix(".mask.png")
         if mask_path.exists():
-            photo = Image.open(path).convert("RGB")
+            photo = read_photo(path)
             layer = Image.new("RGBA", photo.size, MASK_COLOUR)
-            mask = Image.open(mask_path).convert("L").resize(photo.size, Image.Resampling.NEAREST)
-            layer.putalpha(mask.point(lambda level: round(255 * MASK_OPACITY) if level > 127 else 0))
+            layer.putalpha(Image.fromarray(read_mask(mask_path) * np.uint8(255 * MASK_OPACITY)))
             composite = Image.alpha_composite(photo.convert("RGBA"), layer)
             paintings.append({"background": photo, "layers": [layer], "composite": composite})
     return paintings
@@ -219,7 +219,7 @@ def compare(visit, left):
 @in_plain_words
 def api_restore(photo, mask, align, seed):
     """Fill the white part of the mask; returns the restored photo and the layout in the classes' colours."""
-    result = make_results(photo, mask > 127, align=align, seed=seed, count=1)[0]
+    result = make_results(read_photo(photo), read_mask(mask), align=align, seed=seed, count=1)[0]
     return result.image, layout_to_picture(result.layout)
 
 
@@ -227,14 +227,14 @@ def api_restore(photo, mask, align, seed):
 def api_predict_layout(photo, mask, align):
     """Predict the layout, also under the mask; returns a picture of 256 x 256 in the classes' colours."""
     load_inpainter()
-    return layout_to_picture(run_layout(photo, mask > 127, align))
+    return layout_to_picture(run_layout(read_photo(photo), read_mask(mask), align))
 
 
 @in_plain_words
 def api_render_layout(photo, mask, layout, align, seed):
     """Fill the white part of the mask after a layout, a picture in the classes' colours."""
-    layout = picture_to_layout(layout)
-    return make_results(photo, mask > 127, align=align, seed=seed, count=1, layout=layout)[0].image
+    photo, mask, layout = read_photo(photo), read_mask(mask), picture_to_layout(read_photo(layout))
+    return make_results(photo, mask, align=align, seed=seed, count=1, layout=layout)[0].image
 
 
 # The page
@@ -310,7 +310,13 @@ def build_result_section(visit, options):
     with gr.Row():
         with gr.Column(min_width=320):
             gr.Markdown("## 2 · See the result")
-            result = gr.Image(label="Restored", format="png", height=440, elem_id="result")
+            result = gr.Image(
+                label="Restored",
+                format="png",
+                height=440,
+                buttons=["download", "fullscreen"],
+                elem_id="result",
+            )
             notes = gr.Markdown(elem_id="notes")
             gallery = gr.Gallery(
                 label="Pick the one you like", columns=4, height=150, allow_preview=False, format="png"
@@ -356,15 +362,16 @@ def build_result_section(visit, options):
 def add_api_endpoints():
     """Offer the three steps to programs, under names of their own and with plain pictures in and out."""
     with gr.Row(visible=False):
-        photo = gr.Image(type="pil", image_mode="RGB", label="photo")
-        mask = gr.Image(type="numpy", image_mode="L", label="mask (white = fill)")
-        align = gr.Checkbox(True, label="align")
+        photo = gr.File(label="photo")
+        mask = gr.File(label="mask, white where to fill")
+        layout = gr.File(label="layout in the classes' colours")
+        align = gr.Checkbox(True, label="find and align the face first")
         seed = gr.Number(0, precision=0, label="seed")
-        layout = gr.Image(type="pil", image_mode="RGB", format="png", label="layout")
-        restored = gr.Image(format="png", label="restored")
+        restored = gr.Image(format="png", label="restored photo")
+        predicted = gr.Image(format="png", label="layout in the classes' colours")
         trigger = gr.Button().click
-        run_model(trigger, api_restore, [photo, mask, align, seed], [restored, layout], name="restore")
-        run_model(trigger, api_predict_layout, [photo, mask, align], layout, name="predict_layout")
+        run_model(trigger, api_restore, [photo, mask, align, seed], [restored, predicted], name="restore")
+        run_model(trigger, api_predict_layout, [photo, mask, align], predicted, name="predict_layout")
         inputs = [photo, mask, layout, align, seed]
         run_model(trigger, api_render_layout, inputs, restored, name="render_layout")
 

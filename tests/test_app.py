@@ -172,15 +172,23 @@ def test_compare_with_the_photo_and_with_other_methods(app, inpainter, left):
     assert after is shown["image"]
 
 
-def test_endpoints_take_and_give_plain_pictures(app, inpainter):
+def test_endpoints_take_and_give_plain_pictures(app, inpainter, tmp_path):
     photo, mask = app.read_painting(editor_value())
-    mask = mask.astype(np.uint8) * 255
-    restored, layout = app.api_restore(photo, mask, True, 5)
+    photo.save(tmp_path / "photo.png")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    files = [str(tmp_path / name) for name in ("photo.png", "mask.png", "layout.png")]
+    restored, layout = app.api_restore(*files[:2], True, 5)
     assert np.asarray(restored)[10, 15].tolist() == [5, 5, 5] and layout.size == (256, 256)
-    assert inpainter.calls[0].mask.dtype == bool
-    layout = app.api_predict_layout(photo, mask, True)
-    assert app.api_render_layout(photo, mask, layout, True, 0).size == photo.size
+    np.testing.assert_array_equal(inpainter.calls[0].mask, mask)
+    app.api_predict_layout(*files[:2], True).save(files[2])
+    assert app.api_render_layout(*files, True, 0).size == photo.size
     assert (inpainter.calls[1].layout == 13).all()
+
+
+def test_endpoints_refuse_what_is_no_picture_with_a_sentence(app, inpainter, tmp_path):
+    (tmp_path / "letter.png").write_text("not a picture")
+    with pytest.raises(gr.Error, match="letter.png is not a picture"):
+        app.api_restore(str(tmp_path / "letter.png"), str(tmp_path / "letter.png"), True, 0)
 
 
 def test_examples_become_paintings(app, tmp_path):

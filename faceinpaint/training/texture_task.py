@@ -37,8 +37,11 @@ PENALTY_WEIGHT = 10.0
 PREDICTED_EVERY = 5
 """Every so-manieth sample is painted from Stage 1's own prediction, so that its mistakes are forgiven."""
 
-JUDGED_SIZE = 128
-"""Side of what the frozen networks look at: whole pictures shrunk for Stage 1, windows for VGG19."""
+PARSED_SIZE = 128
+"""Side that whole pictures are shrunk to before Stage 1 looks at them."""
+
+VGG_WINDOW = 96
+"""Side of the random window that VGG19 looks at: its view is local, so a part stands for the whole."""
 
 ADVERSARY_RAMP = 2000
 """Images over which a new adversary's weight rises from nothing."""
@@ -228,7 +231,7 @@ class TextureTask(Task):
         return Views(self.vgg(image[window]), self._parse(image) if judged else [])
 
     def _parse(self, image):
-        small = F.avg_pool2d(image, image.shape[-1] // JUDGED_SIZE)
+        small = F.avg_pool2d(image, image.shape[-1] // PARSED_SIZE)
         prior = small if self.prior is None else self.prior(small)
         return list(self.parser.encode(small, torch.zeros_like(small[:, :1]), prior))
 
@@ -239,12 +242,10 @@ class TextureTask(Task):
         return layout_loss(logits, labels[:, ::step, ::step], F.avg_pool2d(hole, step)[:, 0])
 
     def _window(self, size, generator):
-        """Index of the square that VGG19 sees: all of a small picture, a random part of a large one."""
-        room = (size - JUDGED_SIZE) // 4
-        top, left = 0, 0
-        if room:
-            top, left = (4 * torch.randint(room + 1, (2,), device=self.device, generator=generator)).tolist()
-        return ..., slice(top, top + JUDGED_SIZE), slice(left, left + JUDGED_SIZE)
+        """Index of the square that VGG19 sees, at a random place."""
+        room = (size - VGG_WINDOW) // 4 + 1
+        top, left = (4 * torch.randint(room, (2,), device=self.device, generator=generator)).tolist()
+        return ..., slice(top, top + VGG_WINDOW), slice(left, left + VGG_WINDOW)
 
 
 def _split(batch, size):
