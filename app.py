@@ -18,6 +18,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 from gradio.processing_utils import save_pil_to_cache
+from gradio.themes.utils.fonts import LocalFont
 from gradio.utils import get_upload_folder
 from PIL import Image
 
@@ -35,7 +36,14 @@ FIRST_CLASS = CLASSES.index("hair")
 YOUR_PHOTO = "Your photo"
 LEFT_SIDES = [YOUR_PHOTO, *BASELINES]  # what the restored face can be compared with
 
-THEME = gr.themes.Default(primary_hue="violet", neutral_hue="slate", text_size="lg", radius_size="lg").set(
+THEME = gr.themes.Default(
+    primary_hue="violet",
+    neutral_hue="slate",
+    text_size="lg",
+    radius_size="lg",
+    # Gradio's file for the default second weight, 600, lacks the Latin letters.
+    font=(LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif"),
+).set(
     button_primary_background_fill="*primary_600",
     button_primary_background_fill_hover="*primary_700",
     body_text_color_subdued="*neutral_500",
@@ -48,6 +56,12 @@ CSS = "#palette label { border-left-width: 14px; padding: 4px 10px 4px 8px }" + 
     f"#palette label:nth-of-type({number}) {{ border-left-color: {colour} }}"
     for number, colour in enumerate(CLASS_COLOURS, 1)
 )
+
+# On a phone the editors are as wide as the screen; higher than that they would only be empty.
+CSS += "@media (max-width: 640px) { #photo, #layout { height: 420px !important } }"
+
+# Gradio's own `scroll_to_output` stops at the component that shows the progress.
+SCROLL_TO_RESULT = "() => document.querySelector('#result').scrollIntoView({block: 'nearest'})"
 
 on_gpu = spaces.GPU if spaces else lambda function: function
 logger = logging.getLogger(__name__)
@@ -251,7 +265,7 @@ def build_page():
     with gr.Blocks(
         title="faceinpaint", analytics_enabled=False, delete_cache=(CACHE_SECONDS, CACHE_SECONDS)
     ) as page:
-        visit = gr.State(time_to_live=CACHE_SECONDS)
+        visit = gr.State()
         gr.Markdown(
             "# Face inpainting you can steer\n"
             "Paint over part of a face. The model plans what goes where, then paints it. "
@@ -265,7 +279,7 @@ def build_page():
         )
         gr.Markdown(
             "The filled-in part is made up by a model: it is not what was really there. "
-            "Nothing is kept: your pictures are deleted within two hours.\n\n"
+            "Nothing is kept: your pictures are deleted within two hours after you leave.\n\n"
             "The weights are for non-commercial research use only."
         )
         add_api_endpoints()
@@ -378,18 +392,19 @@ def add_api_endpoints():
 
 def run_model(event, handler, inputs, outputs, *, waiting=None, name=None):
     """Tie an event to a handler that runs the model; all of them wait in one queue, one at a time."""
-    event(
+    done = event(
         handler,
         inputs,
         outputs,
         show_progress="minimal",  # the time and the place in the queue, without covering the picture
         show_progress_on=waiting,
-        scroll_to_output=waiting is not None,
         concurrency_limit=1,
         concurrency_id="model",
         api_name=name,
         api_visibility="public" if name else "private",
     )
+    if waiting:
+        done.success(None, js=SCROLL_TO_RESULT)
 
 
 if __name__ == "__main__":

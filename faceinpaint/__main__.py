@@ -37,7 +37,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         runs[options.command](options)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"faceinpaint: {error}", file=sys.stderr)
         return 2
     return 0

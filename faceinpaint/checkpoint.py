@@ -83,8 +83,8 @@ def find_file(source, name):
 
 
 def weights_sha256(source):
-    """SHA-256, as hex digits, over the weights of all networks in `source` (see `load_network`)."""
+    """SHA-256, as hex digits, over the weights of both stages in `source` (see `load_network`)."""
     digest = hashlib.sha256()
-    for name in NETWORKS:
+    for name in ("layout_generator", "texture_generator"):
         digest.update(find_file(source, f"{name}.safetensors").read_bytes())
     return digest.hexdigest()

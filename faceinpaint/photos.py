@@ -27,7 +27,11 @@ def read_photo(path):
             return ImageOps.exif_transpose(picture).convert("RGB")
     except FileNotFoundError as error:
         raise ValueError(f"There is no file {path}.") from error
-    except (UnidentifiedImageError, Image.DecompressionBombError, IsADirectoryError) as error:
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"{name} has far too many pixels; at most {MAX_PIXELS // 1_000_000} megapixels can be handled."
+        ) from error
+    except (UnidentifiedImageError, IsADirectoryError) as error:
         raise ValueError(f"{name} is not a picture that can be opened.") from error
     except (OSError, SyntaxError) as error:
         raise ValueError(f"{name} is damaged and cannot be read to its end.") from error

@@ -1,5 +1,6 @@
 """`FaceInpainter`: photo and mask in, layout and restored face out."""
 
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,7 +55,7 @@ class FaceInpainter:
     """Restores the hidden part of a face photo in two steps: layout, then texture.
 
     Args:
-        prior: `FacePrior`.
+        prior: `FacePrior`; None for stages that were trained without it.
         layout_generator: Stage 1.
         texture_generator: Stage 2.
         device: "cpu", "cuda" or a torch device; by default the GPU where there is one.
@@ -64,15 +65,18 @@ class FaceInpainter:
     def __init__(self, prior, layout_generator, texture_generator, device=None, weights_sha256=""):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = fast_dtype(self.device.type)
-        self.prior = prior.to(self.device)
+        self.prior = prior.to(self.device) if prior else None
         self.layout_generator = layout_generator.to(self.device)
         self.texture_generator = texture_generator.to(self.device)
         self.weights_sha256 = weights_sha256
+
+    @functools.cached_property
+    def detector(self):
+        """The face detector, or None without its file: then faces are found by Stage 1's own layout."""
         try:
-            self.detector = FaceDetector()
+            return FaceDetector()
         except DetectorUnavailable:
-            # Without the detector's file faces are found by Stage 1's own layout.
-            self.detector = None
+            return None
 
     @classmethod
     def from_pretrained(cls, source=None, device=None):
@@ -85,9 +89,9 @@ class FaceInpainter:
         Raises:
             ValueError: a file is missing or does not fit; the sentence names it.
         """
-        names = ("face_prior", "layout_generator", "texture_generator")
-        networks = [load_network(source, name) for name in names]
-        return cls(*networks, device=device, weights_sha256=weights_sha256(source))
+        stages = [load_network(source, name) for name in ("layout_generator", "texture_generator")]
+        prior = load_network(source, "face_prior") if any(stage.use_prior for stage in stages) else None
+        return cls(prior, *stages, device=device, weights_sha256=weights_sha256(source))
 
     def __call__(self, image, mask, layout=None, align=True, seed=0, num_variations=1):
         """Restore a photo.
@@ -164,20 +168,24 @@ class FaceInpainter:
         """Class probabilities N x 19 x 256 x 256 (CPU) of N x 256 x 256 x 3 uint8 faces."""
         image, mask = self._tensors(faces, unknown)
         with self._autocast():
-            return self.layout_generator(image, mask, self.prior(image, mask)).float().softmax(1).cpu()
+            prior = self.prior(image, mask) if self.prior else image
+            return self.layout_generator(image, mask, prior).float().softmax(1).cpu()
 
     @torch.inference_mode()
     def _paint(self, face, unknown, layout, seed, count):
         """Restored faces, count x 256 x 256 x 3 uint8, from one face, its hole and a layout."""
         image, mask = self._tensors(face[None], unknown[None])
-        # Drawn on the CPU, so that a seed gives the same variations on every device.
-        latent = torch.randn(count, self.prior.components, generator=torch.Generator().manual_seed(seed))
-        latent[0] = 0
         image, mask = image.expand(count, -1, -1, -1), mask.expand(count, -1, -1, -1)
         wanted = one_hot(torch.from_numpy(layout)[None].to(self.device)).expand(count, -1, -1, -1)
         noise = torch.Generator(self.device).manual_seed(seed)
         with self._autocast():
-            prior = self.prior(image, mask, latent.to(self.device))
+            prior = image
+            if self.prior:
+                # Drawn on the CPU, so that a seed gives the same variations on every device.
+                chooser = torch.Generator().manual_seed(seed)
+                latent = torch.randn(count, self.prior.components, generator=chooser)
+                latent[0] = 0
+                prior = self.prior(image, mask, latent.to(self.device))
             painted = self.texture_generator(image, mask, prior, wanted, noise)
         pictures = ((painted.float().clamp(-1, 1) + 1) * 127.5).round().byte()
         return pictures.permute(0, 2, 3, 1).cpu().numpy()

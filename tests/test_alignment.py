@@ -69,9 +69,10 @@ def drawn_layout():
 class Decoder:
     """Stands in for the layout generator: reads the class off the colour, and counts its crops."""
 
-    # The nearest class of every colour, 8 levels apart: far faster than to ask for each crop anew.
+    # The nearest class to every 8th colour: far faster than to ask for each crop anew.
+    steps = np.arange(4, 256, 8, dtype=np.uint8)
     nearest = picture_to_layout(
-        np.stack(np.meshgrid(*[np.arange(4, 256, 8, dtype=np.uint8)] * 3, indexing="ij"), -1).reshape(1, -1, 3)
+        np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(1, -1, 3)
     ).reshape(32, 32, 32)
 
     def __init__(self):

@@ -46,7 +46,7 @@ class FakeInpainter:
 
 
 @pytest.fixture
-def inpainter(app, monkeypatch):
+def model(app, monkeypatch):
     fake = FakeInpainter()
     monkeypatch.setattr(app, "load_inpainter", lambda: fake)
     return fake
@@ -103,16 +103,16 @@ def test_mask_of_a_smaller_canvas_is_scaled_to_the_photo(app):
 
 
 @pytest.mark.parametrize("background", [None, Image.new("RGBA", (8, 8))], ids=["missing", "transparent"])
-def test_without_a_photo_the_page_asks_for_one(app, inpainter, background):
+def test_without_a_photo_the_page_asks_for_one(app, model, background):
     with pytest.raises(gr.Error, match="no photo yet"):
         restore(app, {"background": background, "layers": [], "composite": None})
-    assert not inpainter.calls
+    assert not model.calls
 
 
-def test_restore_shows_layout_result_and_notes(app, inpainter):
+def test_restore_shows_layout_result_and_notes(app, model):
     value = editor_value()
     picture, shown = restore(app, value, align=False, seed=7)
-    call = inpainter.calls[0]
+    call = model.calls[0]
     assert (call.align, call.seed, call.num_variations, call.layout) == (False, 7, 1, None)
     np.testing.assert_array_equal(picture, layout_to_picture(np.zeros((256, 256), np.uint8)))
     assert shown["notes"].startswith("A note. Took ")
@@ -121,7 +121,7 @@ def test_restore_shows_layout_result_and_notes(app, inpainter):
     np.testing.assert_array_equal(Image.open(shown["file"]), shown["image"])
 
 
-def test_variations_can_be_chosen(app, inpainter):
+def test_variations_can_be_chosen(app, model):
     _, shown = restore(app, editor_value(), seed=None, count=3)
     assert shown["gallery"].visible and len(shown["visit"].results) == 3
     visit, image, *_ = app.choose(shown["visit"], SimpleNamespace(index=2))
@@ -129,41 +129,41 @@ def test_variations_can_be_chosen(app, inpainter):
     assert visit.chosen == 2 and shown["visit"].chosen == 0
 
 
-def test_render_uses_the_repainted_layout_and_reset_brings_the_prediction_back(app, inpainter):
+def test_render_uses_the_repainted_layout_and_reset_brings_the_prediction_back(app, model):
     predicted, shown = restore(app, editor_value(), align=False)
     painted = np.full((256, 256), CLASSES.index("hair"), np.uint8)
     composite = layout_to_picture(painted).convert("RGBA")
     _, _, visit, *_ = app.render(shown["visit"], {"composite": composite}, 3, 1)
-    call = inpainter.calls[1]
+    call = model.calls[1]
     np.testing.assert_array_equal(call.layout, painted)
     assert (call.align, call.seed) == (False, 3)
     np.testing.assert_array_equal(app.reset_layout(visit), predicted)
 
 
-def test_a_wiped_layout_is_refused(app, inpainter):
+def test_a_wiped_layout_is_refused(app, model):
     _, shown = restore(app, editor_value())
     with pytest.raises(gr.Error, match="part of the layout is missing"):
         app.render(shown["visit"], {"composite": Image.new("RGBA", (256, 256))}, 0, 1)
 
 
 @pytest.mark.parametrize("error", [ValueError("No face was found."), FileNotFoundError("No face was found.")])
-def test_a_refusal_reaches_the_visitor_as_its_sentence(app, inpainter, error):
-    inpainter.error = error
+def test_a_refusal_reaches_the_visitor_as_its_sentence(app, model, error):
+    model.error = error
     with pytest.raises(gr.Error) as caught:
         restore(app, editor_value())
     assert caught.value.message == "No face was found."
     assert not caught.value.print_exception
 
 
-def test_an_unexpected_failure_is_a_sentence_too(app, inpainter):
-    inpainter.error = RuntimeError("CUDA error: an illegal memory access")
+def test_an_unexpected_failure_is_a_sentence_too(app, model):
+    model.error = RuntimeError("CUDA error: an illegal memory access")
     with pytest.raises(gr.Error) as caught:
         restore(app, editor_value())
     assert "CUDA" not in caught.value.message
 
 
 @pytest.mark.parametrize("left", ["Your photo", "Telea", "Navier-Stokes"])
-def test_compare_with_the_photo_and_with_other_methods(app, inpainter, left):
+def test_compare_with_the_photo_and_with_other_methods(app, model, left):
     _, shown = restore(app, editor_value())
     before, after = app.compare(shown["visit"], left)
     before, photo, hole = np.asarray(before), np.asarray(shown["visit"].photo), shown["visit"].mask
@@ -172,20 +172,20 @@ def test_compare_with_the_photo_and_with_other_methods(app, inpainter, left):
     assert after is shown["image"]
 
 
-def test_endpoints_take_and_give_plain_pictures(app, inpainter, tmp_path):
+def test_endpoints_take_and_give_plain_pictures(app, model, tmp_path):
     photo, mask = app.read_painting(editor_value())
     photo.save(tmp_path / "photo.png")
     Image.fromarray(mask).save(tmp_path / "mask.png")
     files = [str(tmp_path / name) for name in ("photo.png", "mask.png", "layout.png")]
     restored, layout = app.api_restore(*files[:2], True, 5)
     assert np.asarray(restored)[10, 15].tolist() == [5, 5, 5] and layout.size == (256, 256)
-    np.testing.assert_array_equal(inpainter.calls[0].mask, mask)
+    np.testing.assert_array_equal(model.calls[0].mask, mask)
     app.api_predict_layout(*files[:2], True).save(files[2])
     assert app.api_render_layout(*files, True, 0).size == photo.size
-    assert (inpainter.calls[1].layout == 13).all()
+    assert (model.calls[1].layout == 13).all()
 
 
-def test_endpoints_refuse_what_is_no_picture_with_a_sentence(app, inpainter, tmp_path):
+def test_endpoints_refuse_what_is_no_picture_with_a_sentence(app, model, tmp_path):
     (tmp_path / "letter.png").write_text("not a picture")
     with pytest.raises(gr.Error, match="letter.png is not a picture"):
         app.api_restore(str(tmp_path / "letter.png"), str(tmp_path / "letter.png"), True, 0)

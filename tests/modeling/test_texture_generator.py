@@ -1,0 +1,154 @@
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from faceinpaint.modeling.layout_generator import LayoutGenerator
+from faceinpaint.modeling.texture_generator import ContextualAttention, LayoutModulation, TextureGenerator
+from faceinpaint.semantics import NUM_CLASSES, one_hot
+
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def network(shake):
+    torch.manual_seed(0)
+    return shake(TextureGenerator())
+
+
+@pytest.fixture
+def inputs():
+    """Image, mask, prior and layout of one picture."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, SIZE, SIZE, generator=generator) * 2 - 1
+    prior = torch.rand(1, 3, SIZE, SIZE, generator=generator) * 2 - 1
+    labels = torch.randint(0, NUM_CLASSES, (1, SIZE // 8, SIZE // 8), generator=generator)
+    mask = torch.zeros(1, 1, SIZE, SIZE)
+    mask[..., 30:90, 45:] = 1
+    return image, mask, prior, one_hot(labels.repeat_interleave(8, 1).repeat_interleave(8, 2))
+
+
+@torch.inference_mode()
+def test_hidden_pixels_have_no_influence(network, inputs):
+    image, mask, *others = inputs
+    painted = network(image, mask, *others)
+    assert painted.shape == image.shape
+    assert painted.isfinite().all()
+    assert torch.equal(network(torch.where(mask > 0, 1 - image, image), mask, *others), painted)
+    assert not torch.equal(network(torch.where(mask > 0, image, 1 - image), mask, *others), painted)
+
+
+@torch.inference_mode()
+def test_the_layout_changes_the_picture_where_it_is_changed(network, inputs):
+    *others, layout = inputs
+    edited = layout.clone()
+    edited[..., 40:80, 60:100] = 0
+    edited[:, 13, 40:80, 60:100] = 1
+    difference = (network(*others, edited) - network(*others, layout)).abs().mean(1)[0]
+    assert difference[40:80, 60:100].mean() > 0.01
+    assert difference[40:80, 60:100].mean() > 2 * difference[:, :20].mean()
+
+
+@torch.inference_mode()
+def test_the_same_generator_seed_gives_the_same_picture(network, inputs):
+    def paint(seed):
+        return network(*inputs, torch.Generator().manual_seed(seed))
+
+    assert torch.equal(paint(1), paint(1))
+    assert not torch.equal(paint(1), paint(2))
+    assert torch.equal(network(*inputs), network(*inputs))
+
+
+@torch.inference_mode()
+def test_it_starts_from_the_prior(inputs):
+    # Nothing learnt yet: the picture is the prior's, not noise.
+    image, mask, prior, layout = inputs
+    torch.manual_seed(0)
+    fresh = TextureGenerator((8, 8, 16, 16), 8, 8, depth=1, heads=4, size=SIZE)
+    difference = fresh(image, mask, prior, layout) - prior
+    assert difference.abs().max() < 0.5
+    assert difference.std((0, 2, 3)).max() < 1e-6
+
+
+@torch.inference_mode()
+def test_without_the_prior_it_is_not_looked_at(inputs, shake):
+    image, mask, prior, layout = inputs
+    network = shake(TextureGenerator((8, 8, 16, 16), 8, 8, depth=1, heads=4, use_prior=False, size=SIZE))
+    assert torch.equal(network(image, mask, prior, layout), network(image, mask, -prior, layout))
+
+
+@torch.inference_mode()
+def test_samples_of_a_batch_do_not_mix(inputs, shake):
+    network = shake(TextureGenerator((8, 8, 16, 16), 8, 8, depth=1, heads=4, size=SIZE))
+    both = [torch.cat([x, x.flip(-1)]) for x in inputs]
+    assert torch.allclose(network(*both)[:1], network(*inputs), atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", [1, 2])
+class TestContextualAttention:
+    @pytest.fixture
+    def attention(self, cell, shake):
+        torch.manual_seed(0)
+        return shake(ContextualAttention(8, 16, heads=2, cell=cell))
+
+    @pytest.fixture
+    def features(self):
+        return torch.randn(1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    @pytest.fixture
+    def mask(self):
+        # Four times the features' size, as in the network.
+        mask = torch.zeros(1, 1, 32, 32)
+        mask[..., 8:24, 8:] = 1
+        return mask
+
+    @torch.inference_mode()
+    def test_hidden_positions_are_never_looked_at(self, attention, features, mask):
+        hidden = mask[..., ::4, ::4] > 0
+        changed = torch.where(hidden, 5 - features, features)
+        found = attention(features, mask) - features
+        other = attention(changed, mask) - changed
+        visible = ~hidden.expand_as(features)
+        assert torch.equal(other[visible], found[visible])
+        # With an empty mask the same change is seen everywhere.
+        empty = torch.zeros_like(mask)
+        found, other = attention(features, empty) - features, attention(changed, empty) - changed
+        assert ((other - found)[visible].abs() > 1e-6).float().mean() > 0.9
+
+    @torch.inference_mode()
+    def test_hidden_positions_look_at_the_visible_ones(self, attention, features, mask):
+        hidden = (mask[..., ::4, ::4] > 0).expand_as(features)
+        changed = torch.where(hidden, features, 5 - features)
+        difference = attention(changed, mask) - attention(features, mask)
+        assert (difference[hidden].abs() > 1e-6).float().mean() > 0.9
+
+    @torch.inference_mode()
+    def test_nothing_known_at_all(self, attention, features, mask):
+        found = attention(features, torch.ones_like(mask)) - features
+        assert found.isfinite().all()
+        # Everybody finds the learned stand-in, whatever was asked.
+        tokens = torch.nn.functional.pixel_unshuffle(found, attention.cell).flatten(2)
+        assert torch.allclose(tokens, tokens[..., :1].expand_as(tokens), atol=1e-5)
+
+
+@torch.inference_mode()
+def test_modulation_by_hand(shake):
+    modulate = shake(LayoutModulation(4, 2))
+    x = torch.randn(1, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    layout = torch.randn(1, 2, 3, 3, generator=torch.Generator().manual_seed(1))
+    scale, shift = modulate.scale_shift(layout)[0, :, 1, 2].split(4)
+    column = x[0, :, 1, 2]
+    normal = (column - column.mean()) / (column.var(unbiased=False) + 1e-5).sqrt()
+    assert torch.allclose(modulate(x, layout)[0, :, 1, 2], normal * (1 + scale) + shift, atol=1e-5)
+
+
+def test_both_stages_keep_their_budget():
+    # On the meta device nothing is computed, only counted.
+    with torch.device("meta"), torch.inference_mode():
+        stages = LayoutGenerator().eval(), TextureGenerator().eval()
+        image, mask = torch.empty(1, 3, 256, 256), torch.empty(1, 1, 256, 256)
+        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+            layout = stages[0](image, mask, image).softmax(1)
+            stages[1](image, mask, image, layout)
+    assert 8e9 < counter.get_total_flops() <= 24e9
+    assert sum(p.numel() for stage in stages for p in stage.parameters()) <= 24_000_000

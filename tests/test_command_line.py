@@ -1,0 +1,230 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from faceinpaint.__main__ import main
+from faceinpaint.datasets import read_faces
+from faceinpaint.pipeline import FaceInpainter
+from faceinpaint.semantics import picture_to_layout
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def without_detector(monkeypatch):
+    monkeypatch.setenv("FACEINPAINT_YUNET", "/nowhere")
+
+
+@pytest.fixture
+def loaded(inpainter, monkeypatch):
+    """Spares the loading of the networks; the list of checkpoints that were asked for."""
+    asked = []
+    monkeypatch.setattr(
+        FaceInpainter, "from_pretrained", classmethod(lambda cls, source: asked.append(source) or inpainter)
+    )
+    return asked
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder: a photo, its mask, and files that are neither."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, (60, 90, 3)).astype(np.uint8)
+    mask = np.zeros((60, 90), np.uint8)
+    mask[20:40, 30:60] = 255
+    Image.fromarray(photo).save("photo.png")
+    Image.fromarray(mask).save("mask.png")
+    Image.fromarray(mask[1:]).save("other.png")
+    Image.fromarray(mask * 0).save("empty.png")
+    Image.new("RGB", (1, 1)).save("dot.png")
+    Path("text.png").write_text("this is a text")
+    Path("half.png").write_bytes(Path("photo.png").read_bytes()[:6000])
+    Image.fromarray(np.zeros((256, 256), np.uint8)).save("layout.png")
+    Path("nothing").mkdir()
+    return tmp_path
+
+
+def refuse(capsys, *arguments):
+    """Run a command that must fail as it should, and return its sentence."""
+    assert main([*map(str, arguments)]) == 2
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    sentence = shown.rpartition("faceinpaint: ")[2].strip()
+    assert sentence
+    return sentence
+
+
+def restore(*arguments):
+    return main(["restore", *map(str, arguments), "--aligned"])
+
+
+class TestRestore:
+    def test_a_photo(self, folder, checkpoint):
+        # The only test of this class that loads the networks from files.
+        arguments = "photo.png", "--mask", "mask.png", "--checkpoint", checkpoint
+        assert restore(*arguments, "-o", "new/out.png", "--layout-out", "new/layout.png", "--seed", 4) == 0
+        photo, result = (np.asarray(Image.open(name)) for name in ("photo.png", "new/out.png"))
+        mask = np.asarray(Image.open("mask.png")) > 0
+        assert result.shape == photo.shape
+        assert np.array_equal(result[~mask], photo[~mask])
+        expected = FaceInpainter.from_pretrained(checkpoint)(photo, mask, align=False, seed=4)
+        assert np.array_equal(result, expected.image)
+        assert np.array_equal(picture_to_layout(Image.open("new/layout.png")), expected.layout)
+
+    def test_the_checkpoint_is_passed_on(self, folder, loaded):
+        assert restore("photo.png", "--mask", "mask.png", "-o", "out.png") == 0
+        assert restore("photo.png", "--mask", "mask.png", "-o", "out.png", "--checkpoint", "me/faces") == 0
+        assert loaded == [None, "me/faces"]
+
+    def test_an_empty_mask_is_said(self, folder, loaded, capsys):
+        assert restore("photo.png", "--mask", "empty.png", "-o", "out.png") == 0
+        assert "Nothing was painted over" in capsys.readouterr().out
+        assert np.array_equal(Image.open("out.png"), Image.open("photo.png"))
+
+    def test_a_given_layout_is_painted(self, folder, loaded):
+        arguments = "photo.png", "--mask", "mask.png", "-o", "out.png"
+        assert restore(*arguments, "--layout", "layout.png", "--layout-out", "used.png") == 0
+        assert (picture_to_layout(Image.open("used.png")) == 0).all()
+
+    def test_a_folder_of_photos(self, folder, loaded, capsys):
+        for name in ("photos", "masks"):
+            Path(name).mkdir()
+        for name in ("one", "two"):
+            Image.open("photo.png").save(f"photos/{name}.jpg")
+            Image.open("mask.png").save(f"masks/{name}.png")
+        Path("photos/notes.txt").write_text("no photo")
+        assert restore("photos", "--mask", "masks", "-o", "out", "--layout-out", "layouts") == 0
+        assert sorted(path.name for path in Path("out").iterdir()) == ["one.png", "two.png"]
+        assert sorted(path.name for path in Path("layouts").iterdir()) == ["one.png", "two.png"]
+        assert Image.open("out/one.png").size == (90, 60)
+        # One mask for all, too.
+        assert restore("photos", "--mask", "mask.png", "-o", "again") == 0
+        assert np.array_equal(Image.open("again/two.png"), Image.open("out/two.png"))
+
+    def test_bad_photos_of_a_folder_do_not_stop_the_others(self, folder, loaded, capsys):
+        for name in ("photos", "masks"):
+            Path(name).mkdir()
+        for name in ("a", "b", "c"):
+            Image.open("photo.png").save(f"photos/{name}.png")
+            Image.open("mask.png").save(f"masks/{name}.png")
+        Path("photos/a.png").write_text("no photo")
+        Path("masks/b.png").unlink()
+        sentence = refuse(capsys, "restore", "photos", "--mask", "masks", "-o", "out", "--aligned")
+        assert "2 of 3 photos failed" in sentence
+        assert "a.png is not a picture" in sentence
+        assert "There is no mask named b" in sentence
+        assert [path.name for path in Path("out").iterdir()] == ["c.png"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["nowhere.png", "--mask", "mask.png"], "There is no file nowhere.png"),
+            (["text.png", "--mask", "mask.png"], "text.png is not a picture"),
+            (["half.png", "--mask", "mask.png"], "half.png is damaged"),
+            (["dot.png", "--mask", "dot.png"], "only 1 x 1 pixels"),
+            (["photo.png", "--mask", "nowhere.png"], "There is no file nowhere.png"),
+            (["photo.png", "--mask", "text.png"], "text.png is not a picture"),
+            (["photo.png", "--mask", "other.png"], "The mask is 90 x 59 pixels but the picture is 90 x 60"),
+            (["photo.png", "--mask", "nothing"], "nothing is not a picture"),
+            (["photo.png", "--mask", "mask.png", "--layout", "nowhere.png"], "nowhere.png"),
+            (["photo.png", "--mask", "mask.png", "--layout", "text.png"], "text.png"),
+            (["photo.png", "--mask", "mask.png", "--layout", "mask.png"], "layout"),
+            (["photo.png", "--mask", "mask.png", "--layout", "photo.png"], "layout"),
+            (["photo.png", "--mask", "mask.png", "-o", "out.xyz"], "out.xyz cannot be written"),
+            (["photo.png", "--mask", "mask.png", "-o", "text.png/out.png"], "text.png"),
+            (["nothing", "--mask", "mask.png"], "There is no photo in nothing"),
+        ],
+    )
+    def test_bad_input_is_a_sentence(self, folder, loaded, capsys, arguments, words):
+        sentence = refuse(capsys, "restore", "--aligned", "-o", "out.png", *arguments)
+        assert words in sentence
+        assert not Path("out.png").is_file()
+
+    def test_no_face_is_a_sentence(self, folder, loaded, inpainter, capsys, monkeypatch):
+        monkeypatch.setattr(inpainter, "_parse", lambda faces, unknown: np.zeros(unknown.shape, np.uint8))
+        sentence = refuse(capsys, "restore", "photo.png", "--mask", "mask.png", "-o", "out.png")
+        assert "No face was found" in sentence
+
+    def test_a_missing_checkpoint_is_a_sentence(self, folder, capsys):
+        sentence = refuse(
+            capsys, "restore", "photo.png", "--mask", "mask.png", "-o", "o.png", "--checkpoint", "nothing"
+        )
+        assert "nothing/face_prior.json is missing" in sentence
+
+    def test_a_mismatched_checkpoint_is_a_sentence(self, folder, capsys):
+        for name in ("face_prior.json", "face_prior.safetensors"):
+            Path("nothing", name).write_text("{}")
+        sentence = refuse(
+            capsys, "restore", "photo.png", "--mask", "mask.png", "-o", "o.png", "--checkpoint", "nothing"
+        )
+        assert "nothing/face_prior.safetensors does not hold the weights" in sentence
+        assert "\n" not in sentence
+
+
+class TestOtherCommands:
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["train", "prior", "nowhere", "--out", "out"], "There is no file or folder nowhere"),
+            (["train", "prior", "nothing", "--out", "out"], "No face pictures were found"),
+            (["train", "prior", "text.png", "--out", "out"], "text.png"),
+            (["train", "layout", "photo.png", "--out", "out", "--images", "8"], "face_prior.json"),
+            (["train", "texture", "x", "--out", "out", "--images", "8", "--vgg", "v"], "face_prior.json"),
+            (["label", "nowhere", "--out", "out.tar"], "There is no file or folder nowhere"),
+            (["evaluate", "nowhere", "mask.png"], "nowhere"),
+        ],
+    )
+    def test_bad_input_is_a_sentence(self, folder, loaded, checkpoint, capsys, arguments, words):
+        if arguments[0] in ("label", "evaluate"):
+            arguments = [*arguments, "--checkpoint", str(checkpoint)]
+        assert words in refuse(capsys, *arguments)
+
+    def test_training_the_prior_writes_it(self, tmp_path, low_rank_pictures, capsys):
+        pictures = ((low_rank_pictures(40, 64).permute(0, 2, 3, 1) + 1) * 127.5).byte().numpy()
+        (tmp_path / "faces").mkdir()
+        for index, picture in enumerate(pictures):
+            Image.fromarray(picture).save(tmp_path / f"faces/{index}.png")
+        assert (
+            main(["train", "prior", f"{tmp_path}/faces", "--out", f"{tmp_path}/out", "--components", "20"])
+            == 0
+        )
+        assert "40 faces; 20 components explain 9" in capsys.readouterr().out
+        from faceinpaint.checkpoint import load_network
+
+        assert load_network(tmp_path / "out", "face_prior").components == 20
+
+    def test_labelling_writes_what_stage_one_reads(self, tmp_path, inpainter, checkpoint, photo, capsys):
+        (tmp_path / "faces").mkdir()
+        Image.fromarray(photo).save(tmp_path / "faces/one.webp", lossless=True)
+        Image.fromarray(photo).save(tmp_path / "faces/two.webp", lossless=True)
+        Image.new("L", (256, 256), 7).save(tmp_path / "faces/two.png")
+        out = tmp_path / "new/labels.tar"
+        arguments = ["--out", str(out), "--checkpoint", str(checkpoint), "--device", "cpu"]
+        assert main(["label", f"{tmp_path}/faces", *arguments]) == 0
+        faces = read_faces([tmp_path / "faces", out])
+        expected = torch.from_numpy(inpainter.predict_layout(photo, np.zeros((256, 256)), align=False))
+        assert (faces.labels[faces.keys.index("one")] == expected).float().mean() > 0.999
+        # What has a label map already keeps it.
+        assert (faces.labels[faces.keys.index("two")] == 7).all()
+
+    @pytest.mark.parametrize("arguments", [[], ["paint"], ["restore", "photo.png"]])
+    def test_a_wrong_call_shows_the_usage(self, arguments, capsys):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+        assert "usage: python -m faceinpaint" in capsys.readouterr().err
+
+
+def test_the_exit_status_reaches_the_shell(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "faceinpaint", "train", "prior", str(tmp_path / "no"), "--out", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.strip() == f"faceinpaint: There is no file or folder {tmp_path / 'no'}."

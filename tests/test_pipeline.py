@@ -1,0 +1,292 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from faceinpaint import FaceInpainter
+from faceinpaint.alignment import FaceFrame, warp_to_frame
+from faceinpaint.pipeline import FACE_SIZE, HOLE_GREY, MAX_VARIATIONS
+from faceinpaint.semantics import CLASSES
+
+ROOT = Path(__file__).parents[1]
+SKIN, HAIR = CLASSES.index("skin"), CLASSES.index("hair")
+BROWS = CLASSES.index("left brow"), CLASSES.index("right brow")
+MOUTH = tuple(CLASSES.index(name) for name in ("mouth", "upper lip", "lower lip"))
+
+
+def at(size):
+    """A picture and a box-shaped hole of `size` (width, height)."""
+    width, height = size
+    image = np.random.default_rng(1).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    mask = np.zeros((height, width), bool)
+    mask[height // 3 : height // 3 * 2 + 1, width // 4 : width // 2] = True
+    return image, mask
+
+
+class TestKnownPixels:
+    def check(self, inpainter, image, mask, known):
+        result = inpainter(image, mask, align=False)
+        assert result.image.mode == "RGB"
+        assert result.image.size == (known.shape[1], known.shape[0])
+        painted = np.asarray(result.image)
+        assert np.array_equal(painted[~mask], known[~mask])
+        assert (painted[mask] != known[mask]).any()
+        return result
+
+    @pytest.mark.parametrize("size", [(300, 200), (131, 257), (256, 256), (16, 16), (700, 40)])
+    def test_they_are_identical_at_any_size(self, inpainter, size):
+        image, mask = at(size)
+        self.check(inpainter, image, mask, image)
+
+    def test_they_are_identical_with_opacity_and_in_grey(self, inpainter):
+        image, mask = at((60, 50))
+        opacity = np.full((50, 60, 1), 200, np.uint8)
+        self.check(inpainter, Image.fromarray(np.concatenate([image, opacity], 2)), mask, image)
+        grey = Image.fromarray(image).convert("L")
+        self.check(inpainter, grey, mask, np.asarray(grey.convert("RGB")))
+        self.check(inpainter, np.asarray(grey), mask, np.asarray(grey.convert("RGB")))
+
+    def test_they_are_identical_where_a_face_was_found(self, inpainter, monkeypatch):
+        image, mask = at((300, 200))
+        frame = FaceFrame.square(140.3, 97.8, 171)
+        frame = FaceFrame(FaceFrame.from_landmarks(
+            frame.to_photo([(90, 110), (165, 130), (125, 160), (95, 185), (145, 195)])
+        ).matrix)  # fmt: skip
+        assert abs(frame.matrix[0, 1]) > 0.05  # the face is tilted, so every pixel is resampled
+        monkeypatch.setattr("faceinpaint.pipeline.locate", lambda *arguments: frame)
+        result = inpainter(image, mask)
+        assert np.array_equal(np.asarray(result.image)[~mask], image[~mask])
+
+    def test_they_are_identical_with_the_shipped_weights(self, shipped):
+        image, mask = at((300, 200))
+        self.check(shipped, image, mask, image)
+
+    def test_arguments_are_not_changed(self, inpainter, photo, hole):
+        layout = np.full((FACE_SIZE, FACE_SIZE), SKIN, np.uint8)
+        before = photo.copy(), hole.copy(), layout.copy()
+        for array in (photo, hole, layout):
+            array.flags.writeable = False
+        result = inpainter(photo, hole, layout=layout, align=False)
+        for array, copy in zip((photo, hole, layout), before, strict=True):
+            assert np.array_equal(array, copy)
+        assert np.array_equal(result.layout, layout)
+
+
+class TestHiddenPixels:
+    def test_they_have_no_influence(self, inpainter):
+        # At a size that has to be resampled, where a hidden pixel could leak into its neighbours.
+        image, mask = at((300, 200))
+        other = image.copy()
+        other[mask] = 255 - other[mask]
+        results = [inpainter(picture, mask, align=False) for picture in (image, other)]
+        assert np.array_equal(*(result.image for result in results))
+        assert np.array_equal(*(result.layout for result in results))
+        assert np.array_equal(*(result.aligned_input for result in results))
+
+    def test_they_are_shown_grey(self, inpainter, photo, hole):
+        result = inpainter(photo, hole, align=False)
+        shown = np.asarray(result.aligned_input)
+        assert np.array_equal(result.aligned_mask, hole)
+        assert (shown[hole] == HOLE_GREY).all()
+        assert np.array_equal(shown[~hole], photo[~hole])
+        assert np.array_equal(np.asarray(result.aligned_image)[~hole], photo[~hole])
+        assert np.array_equal(result.aligned_image, result.image)
+
+
+class TestMasks:
+    def test_an_empty_mask_returns_the_photo_and_says_so(self, inpainter, photo):
+        result = inpainter(photo, np.zeros((256, 256)), align=False)
+        assert np.array_equal(result.image, photo)
+        assert any("Nothing was painted over" in note for note in result.notes)
+        several = inpainter(photo, np.zeros((256, 256)), align=False, num_variations=3)
+        assert len(several) == 3
+        assert all(np.array_equal(result.image, photo) for result in several)
+
+    @pytest.mark.parametrize("size", [(256, 256), (300, 200)])
+    def test_a_mask_that_hides_everything(self, inpainter, size):
+        image, _ = at(size)
+        mask = np.ones(image.shape[:2], bool)
+        # There is nothing to find a face in, so it is not looked for even without align=False.
+        result = inpainter(image, mask)
+        assert result.image.size == size
+        assert result.aligned_mask.all()
+        other = inpainter(255 - image, mask)
+        assert np.array_equal(result.image, other.image)
+
+    def test_holes_beyond_the_face_are_filled_and_said(self, inpainter):
+        image, mask = at((600, 200))
+        mask[80:120, 20:60] = True  # the face is the central square, x from 200 to 400
+        mask[80:120, 280:320] = True
+        result = inpainter(image, mask, align=False)
+        assert any("outside the face" in note for note in result.notes)
+        assert (np.asarray(result.image)[80:120, 20:60] != image[80:120, 20:60]).any()
+        assert np.array_equal(np.asarray(result.image)[~mask], image[~mask])
+
+    def test_any_nonzero_number_is_a_hole(self, inpainter, photo, hole):
+        expected = inpainter(photo, hole, align=False).image
+        assert np.array_equal(inpainter(photo, hole * 3.0, align=False).image, expected)
+        mask = Image.fromarray(hole.astype(np.uint8) * 255)
+        assert np.array_equal(inpainter(Image.fromarray(photo), mask, align=False).image, expected)
+
+
+class TestSeeds:
+    def test_the_same_seed_gives_the_same_picture(self, inpainter, photo, hole):
+        first, again, other = (inpainter(photo, hole, align=False, seed=seed).image for seed in (5, 5, 6))
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, other)
+
+    def test_variations_differ_and_repeat(self, inpainter, photo, hole):
+        def paint():
+            return [r.image for r in inpainter(photo, hole, align=False, num_variations=MAX_VARIATIONS)]
+
+        pictures = paint()
+        assert len({picture.tobytes() for picture in pictures}) == MAX_VARIATIONS
+        assert all(np.array_equal(np.asarray(picture)[~hole], photo[~hole]) for picture in pictures)
+        assert [p.tobytes() for p in paint()] == [p.tobytes() for p in pictures]
+
+    def test_seeds_of_the_rest_of_the_program_play_no_part(self, inpainter, photo, hole):
+        torch.manual_seed(1)
+        first = inpainter(photo, hole, align=False).image
+        state = torch.get_rng_state()
+        torch.manual_seed(2)
+        assert np.array_equal(inpainter(photo, hole, align=False).image, first)
+        torch.set_rng_state(state)
+        inpainter(photo, hole, align=False)
+        assert torch.equal(torch.get_rng_state(), state)
+
+
+class TestLayouts:
+    def test_stage_one_alone(self, inpainter, photo, hole):
+        layout = inpainter.predict_layout(photo, hole, align=False)
+        assert layout.shape == (FACE_SIZE, FACE_SIZE)
+        assert layout.dtype == np.uint8
+        assert layout.max() < len(CLASSES)
+        assert np.array_equal(inpainter(photo, hole, align=False).layout, layout)
+
+    def test_a_layout_replaces_stage_one(self, inpainter, photo, hole):
+        plain = inpainter(photo, hole, align=False)
+        same = inpainter(photo, hole, layout=plain.layout, align=False)
+        assert np.array_equal(same.image, plain.image)
+        edited = plain.layout.copy()
+        edited[120:160, 90:140] = np.where(edited[120:160, 90:140] == HAIR, SKIN, HAIR)
+        result = inpainter(photo, hole, layout=edited, align=False)
+        assert np.array_equal(result.layout, edited)
+        difference = np.abs(np.asarray(result.image).astype(int) - np.asarray(plain.image))
+        assert difference[120:160, 90:140].mean() > 1
+
+    @pytest.mark.parametrize(
+        ("layout", "words"),
+        [
+            (np.zeros((128, 128), np.uint8), "must be 256 x 256"),
+            (np.zeros((256, 256, 3), np.uint8), "one whole number"),
+            (np.full((256, 256), 19), "outside the class ids"),
+        ],
+    )
+    def test_an_unfit_layout_is_refused(self, inpainter, photo, hole, layout, words):
+        with pytest.raises(ValueError, match=words):
+            inpainter(photo, hole, layout=layout, align=False)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("count", [0, -1, MAX_VARIATIONS + 1])
+    def test_too_many_variations_or_too_few(self, inpainter, photo, hole, count):
+        with pytest.raises(ValueError, match="Between 1 and 4 variations"):
+            inpainter(photo, hole, align=False, num_variations=count)
+
+    @pytest.mark.parametrize("method", ["__call__", "predict_layout"])
+    def test_what_is_no_photo_or_no_mask_of_its_size(self, inpainter, photo, hole, method):
+        with pytest.raises(ValueError, match="The mask is 256 x 255 pixels but the picture is 256 x 256"):
+            getattr(inpainter, method)(photo, hole[1:])
+        with pytest.raises(ValueError, match="only 1 x 1"):
+            getattr(inpainter, method)(photo[:1, :1], hole[:1, :1])
+        with pytest.raises(ValueError, match="not a picture"):
+            getattr(inpainter, method)("photo.jpg", hole)
+
+    def test_no_face_in_the_picture(self, inpainter, monkeypatch):
+        # Stage 1 sees nothing but background.
+        monkeypatch.setattr(inpainter, "_parse", lambda faces, unknown: np.zeros(unknown.shape, np.uint8))
+        image, mask = at((64, 64))
+        with pytest.raises(ValueError, match="No face was found in this picture"):
+            inpainter(image, mask)
+
+    def test_a_folder_without_weights(self, tmp_path):
+        with pytest.raises(ValueError, match=r"face_prior\.json is missing"):
+            FaceInpainter.from_pretrained(tmp_path)
+
+
+def test_importing_the_package_loads_neither_training_nor_the_page():
+    script = (
+        "import sys, faceinpaint; "
+        "print([n for n in sys.modules if n.startswith(('gradio', 'faceinpaint.training'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+class TestShipped:
+    """What the trained weights must do, on a face that may be published."""
+
+    @pytest.fixture(scope="class")
+    def face(self, shipped):
+        path = ROOT / "examples/astronaut.png"
+        if not path.is_file():
+            pytest.skip(f"{path} is missing")
+        photo = np.asarray(Image.open(path).convert("RGB"))
+        empty = np.zeros(photo.shape[:2], bool)
+        return warp_to_frame(photo, empty, shipped.locate(photo, empty))[0]
+
+    @pytest.fixture(scope="class")
+    def parsed(self, shipped, face):
+        return shipped.predict_layout(face, np.zeros((FACE_SIZE, FACE_SIZE), bool), align=False)
+
+    def test_it_is_a_face_parser(self, parsed):
+        # Where the parts of a face in the FFHQ frame are: a check of the weights, and of this fixture.
+        assert (parsed[135:165, 115:140] == CLASSES.index("nose")).mean() > 0.5
+        assert (parsed[110:130, 85:110] == CLASSES.index("right eye")).any()
+        assert (parsed[110:130, 145:170] == CLASSES.index("left eye")).any()
+        assert np.isin(parsed[175:210, 100:155], MOUTH).mean() > 0.2
+
+    def test_the_same_seed_gives_the_same_picture_and_variations_differ(self, shipped, face):
+        mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
+        mask[130:] = True
+        first = shipped(face, mask, align=False, seed=3)
+        assert np.array_equal(shipped(face, mask, align=False, seed=3).image, first.image)
+        several = [
+            np.asarray(r.image).astype(int) for r in shipped(face, mask, align=False, num_variations=3)
+        ]
+        for a, b in ((0, 1), (0, 2), (1, 2)):
+            assert np.abs(several[a] - several[b])[mask].mean() > 2
+
+    @pytest.mark.parametrize(
+        ("hidden", "before", "after"),
+        [
+            # Hair painted over the forehead; the mouth painted out.
+            (np.s_[30:112, 45:211], (SKIN, *BROWS), HAIR),
+            (np.s_[150:, 30:226], MOUTH, SKIN),
+        ],
+        ids=["hair", "mouth"],
+    )
+    def test_an_edit_of_the_layout_is_read_back_from_the_result(self, shipped, face, hidden, before, after):
+        mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
+        mask[hidden] = True
+        plain = shipped(face, mask, align=False)
+        edit = mask & np.isin(plain.layout, before)
+        assert edit.sum() > 300
+        edited = np.where(edit, after, plain.layout)
+        result = shipped(face, mask, layout=edited, align=False)
+
+        def share(result):
+            empty = np.zeros_like(mask)
+            read = shipped.predict_layout(result.aligned_image, empty, align=False)
+            return (read[edit] == after).mean()
+
+        assert share(result) >= 0.6
+        assert share(plain) <= 0.3
+        difference = np.abs(np.asarray(result.image).astype(int) - np.asarray(plain.image))
+        assert difference[edit].mean() > 5

@@ -1,0 +1,283 @@
+import json
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from torch import nn
+
+from faceinpaint.checkpoint import load_network
+from faceinpaint.datasets import UNLABELLED, Faces
+from faceinpaint.modeling.face_prior import FacePrior
+from faceinpaint.modeling.layout_generator import LayoutGenerator
+from faceinpaint.training import loop
+from faceinpaint.training.augment import Batch
+from faceinpaint.training.layout_task import LayoutTask
+from faceinpaint.training.loop import Task, adamw, descend, learning_rate_factor, train
+from faceinpaint.training.texture_task import TextureTask
+
+VGG = Path(__file__).parents[3] / "shared/aids/vgg19/vgg19_conv3_1.safetensors"
+SIZE = 32
+BATCH = 4
+
+
+class Clock:
+    """A clock that the tests turn."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        self.now += 1e-3
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(loop, "BANK_SIZE", 20)
+    return clock
+
+
+class TinyTask(Task):
+    """Two small networks, one with batch statistics; a step takes one minute of the clock."""
+
+    def __init__(self, clock):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 1))
+        other = nn.Conv2d(3, 1, 1)
+        super().__init__(
+            {"network": network, "other": other},
+            {"network": adamw(network, 0.01, 0.9), "other": adamw(other, 0.02, 0.5)},
+        )
+        self.clock = clock
+        self.seen, self.rates, self.drawn = [], [], []
+
+    def step(self, batch, seen, generator):
+        self.clock.now += 60
+        self.seen.append(seen)
+        self.drawn.append(batch.image)
+        self.rates.append(self.optimizers["network"].param_groups[0]["lr"])
+        x = torch.cat([batch.image * (1 - batch.mask), batch.mask], 1)
+        x = x + 0.1 * torch.randn(x.shape, generator=generator)
+        out = self.networks["network"](x)
+        loss = (out - batch.image[..., 1:-1, 1:-1]).square().mean()
+        descend(self.optimizers["network"], loss)
+        second = (self.networks["other"](out.detach()) - 1).square().mean()
+        descend(self.optimizers["other"], second)
+        return {"first": loss, "second": second}
+
+    def validate(self, batch):
+        return {"brightness": float(batch.image.mean())}
+
+    def sheet(self, batch):
+        return Image.new("RGB", (8, 8))
+
+    def export(self, folder):
+        (folder / "exported").write_text(str(float(next(self.average.parameters()).detach().sum())))
+
+    def everything(self):
+        """All tensors that training changes."""
+        tensors = {}
+        for name, network in [*self.networks.items(), ("average", self.average)]:
+            tensors.update({f"{name}.{key}": value for key, value in network.state_dict().items()})
+        for name, optimizer in self.optimizers.items():
+            for index, state in optimizer.state_dict()["state"].items():
+                tensors.update({f"{name}.{index}.{key}": value for key, value in state.items()})
+        return {key: value.clone() for key, value in tensors.items()}
+
+
+def make_faces():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (6, SIZE, SIZE, 3), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(0, 19, (6, SIZE, SIZE), generator=generator, dtype=torch.uint8)
+    return Faces([f"dir/face{i}" for i in range(6)], images, labels, torch.ones(6, SIZE, SIZE).bool())
+
+
+def make_options(out, **changes):
+    values = {
+        "out": str(out), "stage": "layout", "images": 4 * BATCH, "batch": BATCH, "size": [SIZE, SIZE // 2],
+        "seed": 0, "device": "cpu", "weight": [], "share_labelled": 0.0, "half_life": 100,
+        "time_limit": float("inf"), "sheet_every": 1000,
+    }  # fmt: skip
+    return SimpleNamespace(**values | changes)
+
+
+def test_a_stopped_run_goes_on_exactly(tmp_path, clock, capsys):
+    whole = TinyTask(clock)
+    train(whole, make_faces(), None, make_options(tmp_path / "whole"))
+    assert whole.seen == [0, 4, 8, 12]
+
+    first = TinyTask(clock)
+    before = first.everything()
+    train(first, make_faces(), None, make_options(tmp_path / "parts", time_limit=1.5))
+    assert first.seen == [0, 4]
+    assert "time is up" in capsys.readouterr().out
+    assert (tmp_path / "parts/exported").exists()
+    assert any(
+        not torch.equal(before[key], value) for key, value in first.everything().items() if key in before
+    )
+
+    torch.manual_seed(77)  # the global generator plays no part
+    second = TinyTask(clock)
+    train(second, make_faces(), None, make_options(tmp_path / "parts"))
+    assert second.seen == [8, 12]
+    assert first.rates + second.rates == whole.rates
+    expected, result = whole.everything(), second.everything()
+    assert expected.keys() == result.keys()
+    for key, value in expected.items():
+        assert torch.equal(result[key], value), key
+    with safe_open(tmp_path / "parts/layout.state.safetensors", "pt") as file:
+        progress = json.loads(file.metadata()["progress"])
+    assert progress["step"] == 4
+    assert progress["minutes"] == pytest.approx(4, abs=0.01)
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path, clock):
+    train(TinyTask(clock), make_faces(), None, make_options(tmp_path))
+    again = TinyTask(clock)
+    train(again, make_faces(), None, make_options(tmp_path))
+    assert again.seen == []
+
+
+def test_sizes_take_turns_and_other_seeds_draw_other_batches(tmp_path, clock):
+    task, other = TinyTask(clock), TinyTask(clock)
+    train(task, make_faces(), None, make_options(tmp_path / "0"))
+    train(other, make_faces(), None, make_options(tmp_path / "1", seed=1))
+    assert [len(image[0, 0]) for image in task.drawn] == [SIZE, SIZE // 2, SIZE, SIZE // 2]
+    assert not torch.equal(task.drawn[0], other.drawn[0])
+    assert not torch.equal(task.drawn[0], task.drawn[2])
+
+
+def test_progress_losses_sheets_and_figures_are_reported(tmp_path, clock, capsys):
+    faces = make_faces()
+    blank = torch.zeros(2, 1, SIZE, SIZE)
+    validation = Batch(torch.full((2, 3, SIZE, SIZE), 0.5), faces.labels[:2].long(), blank, 1 - blank)
+    train(TinyTask(clock), faces, validation, make_options(tmp_path, sheet_every=1.5))
+    shown = capsys.readouterr().out
+    assert "6 faces; the loader gives" in shown
+    assert "step 4/4, 16 images, " in shown
+    assert "images/s, first 0." in shown
+    assert "second " in shown
+    assert "validation after 16 images, 4.0 minutes: brightness 0.5000" in shown
+    assert [path.name for path in sorted(tmp_path.glob("*.jpg"))] == [
+        "layout-00000008.jpg",
+        "layout-00000016.jpg",
+    ]
+
+
+def test_the_average_follows_slowly(clock):
+    task = TinyTask(clock)
+    start = next(task.average.parameters()).clone()
+    weight = next(task.networks["network"].parameters())
+    weight.data += 1
+    task.update_average(0.75)
+    assert torch.allclose(next(task.average.parameters()), start + 0.25)
+    assert not task.average.training
+
+
+def test_the_learning_rate_rises_stays_and_falls_to_nothing():
+    factors = [learning_rate_factor(step, 1000, warmup=50) for step in range(1001)]
+    assert factors[0] == pytest.approx(1 / 50)
+    assert factors[24] == pytest.approx(0.5)
+    assert all(factor == 1 for factor in factors[49:801])
+    assert factors[900] == pytest.approx(0.5)
+    assert factors[1000] == 0
+    assert all(a > b for a, b in pairwise(factors[801:]))
+
+
+def test_sampling_weights():
+    extra = 2 * torch.tensor([True, False, False])
+    weights = loop._sampling_weights(["x/celeba-1", "celeba-2", "other"], ["celeba=3"], extra)
+    assert weights.tolist() == [5, 3, 1]
+
+
+def test_gradients_are_clipped():
+    parameter = nn.Parameter(torch.zeros(4))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    descend(optimizer, 1000 * parameter.sum(), max_norm=5.0)
+    assert float(parameter.norm()) == pytest.approx(5, rel=1e-3)
+
+
+class TestTasks:
+    """One step of the real tasks on four small pictures."""
+
+    @pytest.fixture(scope="class")
+    def prior(self, low_rank_pictures):
+        prior = FacePrior(8)
+        prior.fit(low_rank_pictures(40, prior.size))
+        return prior
+
+    @pytest.fixture
+    def batch(self, low_rank_pictures):
+        image = low_rank_pictures(4, 128, seed=5)
+        labels = torch.randint(0, 19, (4, 16, 16), generator=torch.Generator().manual_seed(0))
+        labels = labels.repeat_interleave(8, 1).repeat_interleave(8, 2)
+        labels[3] = UNLABELLED
+        hole = torch.zeros(4, 1, 128, 128)
+        hole[..., 30:100, 20:90] = 1
+        valid = torch.ones_like(hole)
+        valid[0, :, 120:] = 0
+        return Batch(image, labels, hole, valid)
+
+    def options(self, **changes):
+        values = {"device": "cpu", "dtype": torch.float32, "learning_rate": 1e-3, "vgg": str(VGG)}
+        return SimpleNamespace(**values | {"adversary_from": 0, "objective": "projected"} | changes)
+
+    def learn(self, task, name, batch, shake, seen=4000):
+        """Take a step; all weights of the network called `name`, and the critic's, must have a say."""
+        network, critic = task.networks.values()
+        shake(network).requires_grad_(True).train()
+        before = [p.clone() for p in network.parameters()]
+        critic_before = [p.clone() for p in critic.parameters()]
+        losses = task.step(batch, seen, torch.Generator().manual_seed(0))
+        assert all(loss.isfinite() for loss in losses.values())
+        for (key, parameter), old in zip(network.named_parameters(), before, strict=True):
+            assert parameter.grad.abs().max() > 0, key
+            assert not torch.equal(parameter, old), key
+        assert all(p.isfinite().all() for p in network.parameters())
+        changed = [not torch.equal(p, old) for p, old in zip(critic.parameters(), critic_before, strict=True)]
+        return losses, changed
+
+    def test_layout(self, prior, batch, shake, tmp_path):
+        task = LayoutTask(prior, self.options())
+        losses, changed = self.learn(task, "layout_generator", batch, shake)
+        assert losses.keys() == {"cross_entropy", "adversarial", "critic"}
+        assert all(changed)
+        task.update_average(0)
+        task.export(tmp_path)
+        exported = load_network(tmp_path, "layout_generator").head.weight
+        assert torch.allclose(exported, task.networks["layout_generator"].head.weight, rtol=1e-3, atol=1e-4)
+        figures = task.validate(batch)
+        assert figures.keys() == {"parser_accuracy", "parser_mean_iou", "hole_accuracy", "hole_mean_iou"}
+
+    @pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
+    @pytest.mark.parametrize("objective", ["projected", "wgan-gp"])
+    def test_texture(self, prior, batch, shake, objective):
+        parser = shake(LayoutGenerator((8, 8, 16, 16), depth=1, heads=2, size=128))
+        frozen = {key: value.clone() for key, value in parser.state_dict().items()}
+        task = TextureTask(prior, parser, self.options(objective=objective))
+        losses, changed = self.learn(task, "texture_generator", batch, shake)
+        assert {
+            "reconstruction",
+            "perceptual",
+            "style",
+            "layout",
+            "adversarial",
+            "adversary",
+        } <= losses.keys()
+        assert all(changed[::2])  # the weights; the biases of fooled heads may stay
+        assert all(torch.equal(parser.state_dict()[key], value) for key, value in frozen.items())
+
+    @pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
+    def test_the_adversary_joins_later(self, batch, shake):
+        parser = shake(LayoutGenerator((8, 8, 16, 16), depth=1, heads=2, use_prior=False, size=128))
+        # Without the prior, as for the ablation.
+        task = TextureTask(None, parser, self.options(adversary_from=5000))
+        losses, changed = self.learn(task, "texture_generator", batch, shake)
+        assert losses.keys() == {"reconstruction", "perceptual", "style"}
+        assert not any(changed)

@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from faceinpaint.datasets import UNLABELLED
+from faceinpaint.training.losses import (
+    CLASS_WEIGHTS,
+    Vgg19Features,
+    feature_loss,
+    layout_loss,
+    style_loss,
+)
+
+VGG = Path(__file__).parents[3] / "shared/aids/vgg19/vgg19_conv3_1.safetensors"
+
+
+@pytest.fixture
+def logits():
+    return torch.randn(2, 19, 6, 6, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def labels():
+    return torch.randint(0, 19, (2, 6, 6), generator=torch.Generator().manual_seed(1))
+
+
+class TestLayoutLoss:
+    def test_unlabelled_pixels_do_not_count(self, logits, labels):
+        labels[0, :3] = UNLABELLED
+        loss = layout_loss(logits, labels, torch.ones(2, 6, 6))
+        other = logits.clone()
+        other[0, :, :3] = 50 * torch.randn(19, 3, 6, generator=torch.Generator().manual_seed(2))
+        assert torch.equal(layout_loss(other, labels, torch.ones(2, 6, 6)), loss)
+        other = logits.clone()
+        other[0, :, 3:] += torch.randn(19, 3, 6, generator=torch.Generator().manual_seed(2))
+        assert not torch.equal(layout_loss(other, labels, torch.ones(2, 6, 6)), loss)
+        # Nor do they thin the others out: the mean is over what is labelled.
+        halves = [layout_loss(logits[:1, :, 3:], labels[:1, 3:], torch.ones(1, 3, 6))]
+        halves.append(layout_loss(logits[1:], labels[1:], torch.ones(1, 6, 6)))
+        assert float(loss) == pytest.approx(float((18 * halves[0] + 36 * halves[1]) / 54), rel=1e-4)
+
+    def test_nothing_labelled_is_no_loss(self, logits, labels):
+        loss = layout_loss(logits, torch.full_like(labels, UNLABELLED), torch.ones(2, 6, 6))
+        assert float(loss) == 0
+
+    def test_places_count_by_their_weight(self, logits, labels):
+        weight = torch.zeros(2, 6, 6)
+        weight[1, 2, 3] = 5
+        expected = layout_loss(logits[1:, :, 2:3, 3:4], labels[1:, 2:3, 3:4], torch.ones(1, 1, 1))
+        assert torch.allclose(layout_loss(logits, labels, weight), expected)
+
+    def test_small_parts_count_twice(self):
+        flat = torch.zeros(1, 19, 1, 1)
+        skin, lip = (layout_loss(flat, torch.full((1, 1, 1), c), torch.ones(1, 1, 1)) for c in (1, 11))
+        assert CLASS_WEIGHTS[11] == 2 * CLASS_WEIGHTS[1]
+        assert float(lip) > 1.9 * float(skin)
+
+    def test_the_truth_is_nearly_no_loss(self, labels):
+        good = 10 * F.one_hot(labels, 19).permute(0, 3, 1, 2).float()
+        assert layout_loss(good, labels, torch.ones(2, 6, 6)) < 0.5
+        assert layout_loss(good, (labels + 1) % 19, torch.ones(2, 6, 6)) > 5
+
+
+def test_feature_loss_by_hand():
+    fake = [torch.tensor([1.0, 2.0]), torch.tensor([0.0])]
+    real = [torch.tensor([2.0, 4.0]), torch.tensor([5.0])]
+    assert float(feature_loss(fake, real)) == pytest.approx((1.5 + 5) / 2)
+    assert float(feature_loss(fake, fake)) == 0
+
+
+def test_style_is_blind_to_places_and_sees_the_rest():
+    real = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert float(style_loss([real.flip(-1)], [real])) == pytest.approx(0, abs=1e-6)
+    # Twice the features are four times the Gram matrix.
+    gram = real.flatten(2) @ real.flatten(2).mT / 16
+    assert torch.allclose(style_loss([2 * real], [real]), 3 * gram.abs().mean())
+
+
+@pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
+class TestVgg19Features:
+    @pytest.fixture(scope="class")
+    def vgg(self):
+        return Vgg19Features(VGG)
+
+    def test_features(self, vgg):
+        image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        features = vgg(image)
+        assert [f.shape for f in features] == [
+            (2, channels, 32 // step, 32 // step)
+            for channels, step in zip(vgg.channels, (1, 2, 4), strict=True)
+        ]
+        assert all(f.min() >= 0 and f.max() > 0 for f in features)
+        # "Normalised": the mean activation over pictures is about one.
+        assert all(0.1 < f.mean() < 10 for f in features)
+
+    def test_it_is_frozen_and_lets_gradients_through(self, vgg):
+        assert not list(vgg.parameters())
+        image = torch.zeros(1, 3, 16, 16, requires_grad=True)
+        sum(f.sum() for f in vgg(image)).backward()
+        assert image.grad.abs().max() > 0
