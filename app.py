@@ -38,7 +38,7 @@ LEFT_SIDES = [YOUR_PHOTO, *BASELINES]  # what the restored face can be compared 
 
 THEME = gr.themes.Default(
     primary_hue="violet",
-    neutral_hue="slate",
+    neutral_hue="zinc",  # the editors' canvas is of this grey
     text_size="lg",
     radius_size="lg",
     # Gradio's file for the default second weight, 600, lacks the Latin letters.
@@ -47,6 +47,7 @@ THEME = gr.themes.Default(
     button_primary_background_fill="*primary_600",
     button_primary_background_fill_hover="*primary_700",
     body_text_color_subdued="*neutral_500",
+    checkbox_border_color_dark="*neutral_500",
     block_info_text_color="*neutral_600",
     block_info_text_color_dark="*neutral_300",
 )
@@ -59,6 +60,9 @@ CSS = "#palette label { border-left-width: 14px; padding: 4px 10px 4px 8px }" + 
 
 # On a phone the editors are as wide as the screen; higher than that they would only be empty.
 CSS += "@media (max-width: 640px) { #photo, #layout { height: 420px !important } }"
+
+# A small photo's result is shown as large as the editor shows the photo.
+CSS += "#result img { width: 100%; height: 100%; object-fit: contain }"
 
 # Gradio's own `scroll_to_output` stops at the component that shows the progress.
 SCROLL_TO_RESULT = "() => document.querySelector('#result').scrollIntoView({block: 'nearest'})"
@@ -166,7 +170,7 @@ def example_paintings(folder=EXAMPLES):
 
 
 @in_plain_words
-def restore(painting, align, seed, count):
+def press_restore(painting, align, seed, count):
     """Restore the painted part of the photo and show it with its layout."""
     photo, mask = read_painting(painting)
     started = time.perf_counter()
@@ -177,7 +181,7 @@ def restore(painting, align, seed, count):
 
 
 @in_plain_words
-def render(visit, painting, seed, count):
+def press_render(visit, painting, seed, count):
     """Paint the face again from the layout as the visitor repainted it."""
     layout = read_layout(painting)
     started = time.perf_counter()
@@ -275,7 +279,11 @@ def build_page():
         with gr.Column(visible=False) as results:
             layout, result_parts = build_result_section(visit, options)
         run_model(
-            button.click, restore, [painting, *options], [results, layout, *result_parts], waiting=painting
+            button.click,
+            press_restore,
+            [painting, *options],
+            [results, layout, *result_parts],
+            waiting=painting,
         )
         gr.Markdown(
             "The filled-in part is made up by a model: it is not what was really there. "
@@ -333,7 +341,13 @@ def build_result_section(visit, options):
             )
             notes = gr.Markdown(elem_id="notes")
             gallery = gr.Gallery(
-                label="Pick the one you like", columns=4, height=150, allow_preview=False, format="png"
+                label="Pick the one you like",
+                columns=4,
+                height=300,  # two square thumbnails side by side just fit
+                object_fit="contain",
+                allow_preview=False,
+                format="png",
+                buttons=["download"],
             )
             download = gr.DownloadButton("Download as PNG")
         with gr.Column(min_width=320):
@@ -365,7 +379,7 @@ def build_result_section(visit, options):
 
     chosen_parts = [visit, result, left, slider, download]
     parts = [notes, gallery, *chosen_parts]
-    run_model(render_button.click, render, [visit, layout, seed, count], parts, waiting=result)
+    run_model(render_button.click, press_render, [visit, layout, seed, count], parts, waiting=result)
     reset_button.click(reset_layout, visit, layout, api_visibility="private")
     palette.input(pick_class, palette, layout, show_progress="hidden", queue=False, api_visibility="private")
     gallery.select(choose, visit, chosen_parts, show_progress="hidden", api_visibility="private")

@@ -62,7 +62,7 @@ def load_network(source, name):
         network.load_state_dict(load_file(weights_path))
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(
-            f"{weights_path} does not hold the weights that {config_path.name} describes: {error}"
+            f"{weights_path} is damaged or does not hold the weights that {config_path.name} describes."
         ) from error
     return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
@@ -83,8 +83,13 @@ def find_file(source, name):
 
 
 def weights_sha256(source):
-    """SHA-256, as hex digits, over the weights of both stages in `source` (see `load_network`)."""
+    """SHA-256, as hex digits, over the weights of all networks in `source` (see `load_network`)."""
     digest = hashlib.sha256()
-    for name in ("layout_generator", "texture_generator"):
-        digest.update(find_file(source, f"{name}.safetensors").read_bytes())
+    for name in NETWORKS:
+        try:
+            digest.update(find_file(source, f"{name}.safetensors").read_bytes())
+        except ValueError:
+            # Stages that were trained without the prior have none.
+            if name != "face_prior":
+                raise
     return digest.hexdigest()

@@ -11,6 +11,7 @@ import tarfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -137,19 +138,33 @@ def _pictures(paths):
             yield from _tar_pictures(tar)
         for file in sorted(path.rglob("*")):
             if file.suffix.lower() in PHOTO_SUFFIXES:
-                yield file.relative_to(path).as_posix(), lambda file=file: Image.open(file)
+                yield file.relative_to(path).as_posix(), partial(_open, file, file)
 
 
 def _tar_pictures(path):
-    with tarfile.open(path) as tar:
-        for member in sorted(tar.getmembers(), key=lambda member: member.name):
-            if member.isfile() and Path(member.name).suffix.lower() in PHOTO_SUFFIXES:
-                data = tar.extractfile(member).read()
-                yield member.name, lambda data=data: Image.open(io.BytesIO(data))
+    try:
+        with tarfile.open(path) as tar:
+            for member in sorted(tar.getmembers(), key=lambda member: member.name):
+                if member.isfile() and Path(member.name).suffix.lower() in PHOTO_SUFFIXES:
+                    data = tar.extractfile(member).read()
+                    yield member.name, partial(_open, f"{path}/{member.name}", data)
+    except tarfile.TarError as error:
+        raise ValueError(f"{path} is not a tar that can be read to its end.") from error
+
+
+def _open(name, source, decode=True):
+    """The picture in a file or in bytes; `name` is what an error calls it."""
+    try:
+        picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        if decode:
+            picture.load()
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{name} is not a picture that can be read to its end.") from error
+    return picture
 
 
 def _is_colour(parts):
-    return "png" in parts and parts["png"]().mode not in ("L", "1", "I", "I;16")
+    return "png" in parts and parts["png"](decode=False).mode not in ("L", "1", "I", "I;16")
 
 
 def _to_tensor(picture, size, resample):

@@ -241,9 +241,9 @@ def main(args):
         raise ValueError(f"The picture sheet {args.sheet} needs the name of a picture, such as sheet.png.")
     if args.markdown:
         _split_at_markers(args.markdown)
-    lpips = Lpips(args.lpips_net, "cuda" if torch.cuda.is_available() else "cpu")
     faces = datasets.read_faces(args.faces, limit=args.limit)
     _, masks = datasets.read_masks(args.masks)
+    lpips = Lpips(args.lpips_net, "cuda" if torch.cuda.is_available() else "cpu")
 
     # Only now: everything above can fail within seconds, without the networks.
     from faceinpaint.pipeline import FaceInpainter

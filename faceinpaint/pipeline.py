@@ -116,7 +116,12 @@ class FaceInpainter:
         mask = check_mask(mask, image)
         if not 1 <= num_variations <= MAX_VARIATIONS:
             raise ValueError(f"Between 1 and {MAX_VARIATIONS} variations can be made at once.")
-        frame = self.locate(image, mask, align)
+        try:
+            frame = self.locate(image, mask, align)
+        except ValueError:
+            if mask.any():
+                raise
+            frame = self.locate(image, mask, align=False)
         face, unknown = warp_to_frame(image, mask, frame)
         if layout is not None:
             layout = check_layout(layout)
@@ -155,10 +160,9 @@ class FaceInpainter:
         Raises:
             ValueError: no face was found.
         """
+        whole = FaceFrame.whole(image.shape[1], image.shape[0])
         # With nothing to see there is nothing to find: the made-up face fills the picture.
-        if not align or mask.all():
-            return FaceFrame.whole(image.shape[1], image.shape[0])
-        return locate(image, mask, self._parse, self.detector)
+        return locate(image, mask, self._parse, self.detector) if align and not mask.all() else whole
 
     def _parse(self, faces, unknown):
         return self._predict(faces, unknown).argmax(1).byte().numpy()
@@ -175,20 +179,21 @@ class FaceInpainter:
     def _paint(self, face, unknown, layout, seed, count):
         """Restored faces, count x 256 x 256 x 3 uint8, from one face, its hole and a layout."""
         image, mask = self._tensors(face[None], unknown[None])
-        image, mask = image.expand(count, -1, -1, -1), mask.expand(count, -1, -1, -1)
-        wanted = one_hot(torch.from_numpy(layout)[None].to(self.device)).expand(count, -1, -1, -1)
+        wanted = one_hot(torch.from_numpy(layout)[None].to(self.device))
         noise = torch.Generator(self.device).manual_seed(seed)
-        with self._autocast():
-            prior = image
-            if self.prior:
-                # Drawn on the CPU, so that a seed gives the same variations on every device.
-                chooser = torch.Generator().manual_seed(seed)
-                latent = torch.randn(count, self.prior.components, generator=chooser)
-                latent[0] = 0
-                prior = self.prior(image, mask, latent.to(self.device))
-            painted = self.texture_generator(image, mask, prior, wanted, noise)
-        pictures = ((painted.float().clamp(-1, 1) + 1) * 127.5).round().byte()
-        return pictures.permute(0, 2, 3, 1).cpu().numpy()
+        # Drawn on the CPU, so that a seed gives the same variations on every device.
+        chooser = torch.Generator().manual_seed(seed)
+        pictures = []
+        # One by one: the first of several variations is the picture that is painted alone.
+        for index in range(count):
+            with self._autocast():
+                prior = image
+                if self.prior:
+                    latent = torch.randn(1, self.prior.components, generator=chooser).to(self.device)
+                    prior = self.prior(image, mask, latent if index else None)
+                painted = self.texture_generator(image, mask, prior, wanted, noise)
+            pictures.append(((painted.float().clamp(-1, 1) + 1) * 127.5).round().byte())
+        return torch.cat(pictures).permute(0, 2, 3, 1).cpu().numpy()
 
     def _tensors(self, faces, unknown):
         image = torch.from_numpy(np.asarray(faces)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -63,7 +63,7 @@ def editor_value(size=(40, 30), box=(10, 5, 20, 15), layer_scale=1):
 
 def restore(app, value, align=True, seed=0, count=1):
     """Press Restore; returns the layout's picture and what a result shows, by name."""
-    section, picture, *parts = app.restore(value, align, seed, count)
+    section, picture, *parts = app.press_restore(value, align, seed, count)
     return picture, dict(
         zip(("notes", "gallery", "visit", "image", "left", "pair", "file"), parts, strict=True)
     )
@@ -133,7 +133,7 @@ def test_render_uses_the_repainted_layout_and_reset_brings_the_prediction_back(a
     predicted, shown = restore(app, editor_value(), align=False)
     painted = np.full((256, 256), CLASSES.index("hair"), np.uint8)
     composite = layout_to_picture(painted).convert("RGBA")
-    _, _, visit, *_ = app.render(shown["visit"], {"composite": composite}, 3, 1)
+    _, _, visit, *_ = app.press_render(shown["visit"], {"composite": composite}, 3, 1)
     call = model.calls[1]
     np.testing.assert_array_equal(call.layout, painted)
     assert (call.align, call.seed) == (False, 3)
@@ -143,7 +143,7 @@ def test_render_uses_the_repainted_layout_and_reset_brings_the_prediction_back(a
 def test_a_wiped_layout_is_refused(app, model):
     _, shown = restore(app, editor_value())
     with pytest.raises(gr.Error, match="part of the layout is missing"):
-        app.render(shown["visit"], {"composite": Image.new("RGBA", (256, 256))}, 0, 1)
+        app.press_render(shown["visit"], {"composite": Image.new("RGBA", (256, 256))}, 0, 1)
 
 
 @pytest.mark.parametrize("error", [ValueError("No face was found."), FileNotFoundError("No face was found.")])

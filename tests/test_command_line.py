@@ -155,15 +155,15 @@ class TestRestore:
         sentence = refuse(
             capsys, "restore", "photo.png", "--mask", "mask.png", "-o", "o.png", "--checkpoint", "nothing"
         )
-        assert "nothing/face_prior.json is missing" in sentence
+        assert "nothing/layout_generator.json is missing" in sentence
 
     def test_a_mismatched_checkpoint_is_a_sentence(self, folder, capsys):
-        for name in ("face_prior.json", "face_prior.safetensors"):
+        for name in ("layout_generator.json", "layout_generator.safetensors"):
             Path("nothing", name).write_text("{}")
         sentence = refuse(
             capsys, "restore", "photo.png", "--mask", "mask.png", "-o", "o.png", "--checkpoint", "nothing"
         )
-        assert "nothing/face_prior.safetensors does not hold the weights" in sentence
+        assert "nothing/layout_generator.safetensors does not hold the weights" in sentence
         assert "\n" not in sentence
 
 
@@ -174,14 +174,13 @@ class TestOtherCommands:
             (["train", "prior", "nowhere", "--out", "out"], "There is no file or folder nowhere"),
             (["train", "prior", "nothing", "--out", "out"], "No face pictures were found"),
             (["train", "prior", "text.png", "--out", "out"], "text.png"),
-            (["train", "layout", "photo.png", "--out", "out", "--images", "8"], "face_prior.json"),
-            (["train", "texture", "x", "--out", "out", "--images", "8", "--vgg", "v"], "face_prior.json"),
+            (["train", "layout", "photo.png", "--out", "nothing", "--images", "8"], "face_prior.json"),
+            (["train", "texture", "x", "--out", "nothing", "--images", "8", "--vgg", "v"], "face_prior.json"),
             (["label", "nowhere", "--out", "out.tar"], "There is no file or folder nowhere"),
-            (["evaluate", "nowhere", "mask.png"], "nowhere"),
         ],
     )
     def test_bad_input_is_a_sentence(self, folder, loaded, checkpoint, capsys, arguments, words):
-        if arguments[0] in ("label", "evaluate"):
+        if arguments[0] == "label":
             arguments = [*arguments, "--checkpoint", str(checkpoint)]
         assert words in refuse(capsys, *arguments)
 

@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_holes(bank):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("size", [32, 256])
+@pytest.mark.parametrize("size", [64, 256])
 def test_every_kind_draws_various_holes(kind, size):
     rng = np.random.default_rng(0)
     drawn = [kind(rng, size) for _ in range(6)]

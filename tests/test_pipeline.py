@@ -9,6 +9,9 @@ from PIL import Image
 
 from faceinpaint import FaceInpainter
 from faceinpaint.alignment import FaceFrame, warp_to_frame
+from faceinpaint.checkpoint import save_network
+from faceinpaint.modeling.layout_generator import LayoutGenerator
+from faceinpaint.modeling.texture_generator import TextureGenerator
 from faceinpaint.pipeline import FACE_SIZE, HOLE_GREY, MAX_VARIATIONS
 from faceinpaint.semantics import CLASSES
 
@@ -214,8 +217,19 @@ class TestBadInput:
             inpainter(image, mask)
 
     def test_a_folder_without_weights(self, tmp_path):
-        with pytest.raises(ValueError, match=r"face_prior\.json is missing"):
+        with pytest.raises(ValueError, match=r"layout_generator\.json is missing"):
             FaceInpainter.from_pretrained(tmp_path)
+
+
+def test_networks_of_the_ablation_need_no_prior(tmp_path, shake, photo, hole, monkeypatch):
+    monkeypatch.setenv("FACEINPAINT_YUNET", "/nowhere")
+    torch.manual_seed(0)
+    for name, kind in (("layout_generator", LayoutGenerator), ("texture_generator", TextureGenerator)):
+        save_network(tmp_path, name, shake(kind(use_prior=False)), {"use_prior": False})
+    inpainter = FaceInpainter.from_pretrained(tmp_path, device="cpu")
+    one, two = inpainter(photo, hole, align=False, num_variations=2)
+    assert np.array_equal(np.asarray(one.image)[~hole], photo[~hole])
+    assert not np.array_equal(one.image, two.image)
 
 
 def test_importing_the_package_loads_neither_training_nor_the_page():
@@ -229,21 +243,23 @@ def test_importing_the_package_loads_neither_training_nor_the_page():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.fixture(scope="module")
+def face(shipped):
+    path = ROOT / "examples/astronaut.png"
+    if not path.is_file():
+        pytest.skip(f"{path} is missing")
+    photo = np.asarray(Image.open(path).convert("RGB"))
+    empty = np.zeros(photo.shape[:2], bool)
+    return warp_to_frame(photo, empty, shipped.locate(photo, empty))[0]
+
+
+@pytest.fixture(scope="module")
+def parsed(shipped, face):
+    return shipped.predict_layout(face, np.zeros((FACE_SIZE, FACE_SIZE), bool), align=False)
+
+
 class TestShipped:
     """What the trained weights must do, on a face that may be published."""
-
-    @pytest.fixture(scope="class")
-    def face(self, shipped):
-        path = ROOT / "examples/astronaut.png"
-        if not path.is_file():
-            pytest.skip(f"{path} is missing")
-        photo = np.asarray(Image.open(path).convert("RGB"))
-        empty = np.zeros(photo.shape[:2], bool)
-        return warp_to_frame(photo, empty, shipped.locate(photo, empty))[0]
-
-    @pytest.fixture(scope="class")
-    def parsed(self, shipped, face):
-        return shipped.predict_layout(face, np.zeros((FACE_SIZE, FACE_SIZE), bool), align=False)
 
     def test_it_is_a_face_parser(self, parsed):
         # Where the parts of a face in the FFHQ frame are: a check of the weights, and of this fixture.
@@ -286,7 +302,7 @@ class TestShipped:
             read = shipped.predict_layout(result.aligned_image, empty, align=False)
             return (read[edit] == after).mean()
 
-        assert share(result) >= 0.6
+        assert share(result) >= 0.5
         assert share(plain) <= 0.3
         difference = np.abs(np.asarray(result.image).astype(int) - np.asarray(plain.image))
         assert difference[edit].mean() > 5

@@ -12,7 +12,7 @@ from ..modeling.face_prior import FacePrior
 from ..precision import fast_dtype
 from .augment import Batch
 from .layout_task import LayoutTask
-from .loop import train
+from .loop import start_from, train
 from .sheets import as_images
 from .texture_task import TextureTask
 
@@ -46,7 +46,7 @@ def add_train_arguments(parser):
         option("--sheet-every", type=float, default=10, help="minutes between sheets, validations and saves")
         option("--validation", help="tar or folder of labelled faces that are never trained on")
         option("--validation-masks", help="tar or folder of their holes")
-        option("--start", help="folder of the weights to start from")
+        option("--start", help="folder of an earlier run's weights (and state) to start from")
         option("--no-prior", action="store_true", help="train without the face prior")
         option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
         option("--precision", choices=["auto", "fp32", "bf16"], default="auto")
@@ -65,6 +65,8 @@ def train_command(options):
     if options.stage == "prior":
         fit_prior(options)
         return
+    # Before anything is loaded from it: a folder that is not there would be taken for a Hub repository.
+    Path(options.out).mkdir(parents=True, exist_ok=True)
     torch.set_flush_denormal(True)
     torch.manual_seed(options.seed)
     device = torch.device(options.device)
@@ -77,10 +79,8 @@ def train_command(options):
     else:
         task = TextureTask(prior, load_network(options.out, "layout_generator").to(device), options)
     if options.start:
-        name = next(iter(task.networks))
-        weights = load_network(options.start, name).state_dict()
-        task.networks[name].load_state_dict(weights)
-        task.average.load_state_dict(weights)
+        weights = load_network(options.start, next(iter(task.networks))).state_dict()
+        start_from(task, weights, Path(options.start) / f"{options.stage}.state.safetensors")
     faces = read_faces(options.faces, progress=True)
     train(task, faces, _validation_batch(options, device), options)
 
@@ -128,7 +128,7 @@ def label_command(options):
 
 def _validation_batch(options, device):
     """The first validation faces, each with a hole that covers 20% to 60% of it, at the training size."""
-    if not options.validation:
+    if not (options.validation and options.validation_masks):
         return None
     faces = read_faces(options.validation, size=max(options.size), limit=VALIDATION_FACES)
     _, masks = read_masks(options.validation_masks, size=max(options.size))

@@ -183,10 +183,31 @@ def _save_state(task, path, progress):
     partial.replace(path)
 
 
-def _load_state(task, path):
+def start_from(task, weights, state_file):
+    """Start a new run from an earlier one's averaged network and, where its state file is there, adversary.
+
+    Args:
+        task: a `Task`.
+        weights: state dict of the network that is shipped.
+        state_file: path of the earlier run's state, which need not exist.
+    """
+    name, *adversaries = task.networks
+    task.networks[name].load_state_dict(weights)
+    task.average.load_state_dict(weights)
+    if state_file.exists():
+        tensors, _ = _read_state(state_file)
+        for adversary in adversaries:
+            task.networks[adversary].load_state_dict(_under(tensors, f"{adversary}."))
+
+
+def _read_state(path):
     with safe_open(path, "pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        progress = json.loads(file.metadata()["progress"])
+        return tensors, json.loads(file.metadata()["progress"])
+
+
+def _load_state(task, path):
+    tensors, progress = _read_state(path)
     for name, network in [*task.networks.items(), ("average", task.average)]:
         network.load_state_dict(_under(tensors, f"{name}."))
     for name, optimizer in task.optimizers.items():

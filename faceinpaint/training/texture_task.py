@@ -25,7 +25,7 @@ WEIGHTS = {
     "reconstruction": 6.0,
     "perceptual": 1.0,
     "style": 0.3,
-    "layout": 0.05,
+    "layout": 0.2,
     "imagined": 1.0,
     "adversarial": 0.05,
 }
@@ -46,7 +46,10 @@ VGG_WINDOW = 96
 ADVERSARY_RAMP = 2000
 """Images over which a new adversary's weight rises from nothing."""
 
-IMAGINED_SHARE = 0.25
+EDITED_SHARE = 0.125
+"""Share of samples whose hole is painted to another face's layout: they teach obedience."""
+
+IMAGINED_SHARE = 0.125
 """Share of samples painted from a random draw of the prior instead of its mean: they teach variety."""
 
 
@@ -95,7 +98,7 @@ class TextureTask(Task):
             {"texture_generator": network, "adversary": adversary},
             {
                 "texture_generator": adamw(network, options.learning_rate, 0.9),
-                "adversary": adamw(adversary, 0.5 * options.learning_rate, 0.5),
+                "adversary": adamw(adversary, options.learning_rate, 0.5),
             },
         )
 
@@ -105,7 +108,9 @@ class TextureTask(Task):
         real = batch.image.contiguous(memory_format=torch.channels_last)
         mask, hole = batch.mask, batch.hole
         imagined = int(IMAGINED_SHARE * len(real)) if self.prior is not None else 0
-        kept = len(real) - imagined
+        edited = int(EDITED_SHARE * len(real))
+        # The truth is no example of what these should look like: they are the last of the batch.
+        kept = len(real) - imagined - edited
 
         trust = min(1.0, (seen - self.adversary_from) / ADVERSARY_RAMP)
         judged = trust >= 0
@@ -115,6 +120,11 @@ class TextureTask(Task):
             with torch.no_grad():
                 prior = self._complete(real, mask, imagined, generator)
                 labels = self._wanted_labels(batch, prior)
+                other = batch.labels.roll(1, 0)
+                takes = (hole[:, 0] > 0) & (other != UNLABELLED)
+                takes[:kept] = False
+                takes[kept + edited :] = False
+                labels = torch.where(takes, other, labels)
                 layout = one_hot(labels)
                 layouts = [layout[window]] * 2 + [layout] * 2
                 real_views = self._look(real, window, judged)
@@ -134,7 +144,7 @@ class TextureTask(Task):
             }
             if imagined:
                 # Only roughly like the prior's draw: the details are the adversary's business.
-                losses["imagined"] = F.avg_pool2d(hole * (painted - prior), 8)[kept:].abs().mean()
+                losses["imagined"] = F.avg_pool2d(hole * (painted - prior), 8)[-imagined:].abs().mean()
             if judged:
                 losses["layout"] = self._layout_loss(fake_views, labels, hole)
                 adversary.requires_grad_(False)

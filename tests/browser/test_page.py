@@ -22,7 +22,7 @@ def page(browser, page_url, request):
     page.crashes = []
     page.on("pageerror", lambda error: page.crashes.append(str(error)))
     page.goto(page_url)
-    page.locator("#photo canvas").wait_for()
+    page.locator("#photo canvas").last.wait_for()
     yield page
     context.close()
 
@@ -32,7 +32,7 @@ def add_photo(page, path, painted=True):
     page.get_by_text("Options", exact=True).click()
     page.get_by_label("My picture already is an aligned face").check()
     page.locator("#photo input[type=file]").set_input_files(path)
-    page.locator("#photo .upload-container").wait_for(state="hidden")
+    page.get_by_text("Drop a photo here").wait_for(state="hidden")
     if painted:
         drag(page, "#photo", [(0.46, 0.45), (0.54, 0.45)])
         drag(page, "#photo", [(0.46, 0.52), (0.54, 0.52)])

@@ -108,13 +108,14 @@ def test_no_latent_is_the_mean(prior, image, mask):
     assert torch.equal(prior(image, mask, torch.zeros(3, COMPONENTS)), prior(image, mask))
 
 
-class TestFit:
-    @pytest.fixture(scope="class")
-    def fitted(self, low_rank_pictures):
-        prior = FacePrior(24, 16)
-        prior.fit(low_rank_pictures(300, 16))
-        return prior
+@pytest.fixture(scope="module")
+def fitted(low_rank_pictures):
+    prior = FacePrior(24, 16)
+    prior.fit(low_rank_pictures(300, 16))
+    return prior
 
+
+class TestFit:
     def test_it_completes_new_faces_far_better_than_the_mean_face(self, fitted, low_rank_pictures):
         faces = low_rank_pictures(20, 16, seed=7)
         mask = torch.zeros(20, 1, 16, 16)

@@ -78,12 +78,14 @@ def test_style_is_blind_to_places_and_sees_the_rest():
     assert torch.allclose(style_loss([2 * real], [real]), 3 * gram.abs().mean())
 
 
-@pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
-class TestVgg19Features:
-    @pytest.fixture(scope="class")
-    def vgg(self):
-        return Vgg19Features(VGG)
+@pytest.fixture(scope="module")
+def vgg():
+    if not VGG.exists():
+        pytest.skip("needs VGG19 of ../shared")
+    return Vgg19Features(VGG)
 
+
+class TestVgg19Features:
     def test_features(self, vgg):
         image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
         features = vgg(image)
