@@ -81,10 +81,12 @@ def read_faces(paths, size=256, limit=None, progress=False):
     valid = torch.ones(len(jobs), size, size, dtype=torch.bool)
 
     def decode(index):
-        _, parts = jobs[index]
+        key, parts = jobs[index]
         photo = parts.get("photo") or parts["png"]
         images[index] = _to_tensor(photo().convert("RGB"), size, Image.Resampling.LANCZOS)
         if "photo" in parts and "png" in parts:
+            if _is_colour(parts):
+                raise ValueError(f"{key}.png stands beside a photo but is in colour: it is no label map.")
             labels[index] = _to_tensor(parts["png"](), size, Image.Resampling.NEAREST)
         if "valid" in parts:
             valid[index] = _to_tensor(parts["valid"]().convert("L"), size, Image.Resampling.NEAREST) > 127
