@@ -69,16 +69,29 @@ class PatchCritic(nn.Module):
         return self.judge(x).float()
 
 
-def hinge_discriminator_loss(real, fake):
-    """Hinge loss of the discriminator over lists of verdict maps (Lim and Ye 2017)."""
-    return sum(F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake, strict=True)) / len(
-        real
-    )
+def hinge_discriminator_loss(real, fake, weights):
+    """Hinge loss of the discriminator (Lim and Ye 2017).
+
+    Args:
+        real: verdict maps N x 1 x h x w.
+        fake: likewise.
+        weights: for each map how much each place counts, N x 1 x H x W; pictures are fake in the hole only.
+    """
+    losses = [
+        _average(F.relu(1 - r), w) + _average(F.relu(1 + f), w)
+        for r, f, w in zip(real, fake, weights, strict=True)
+    ]
+    return sum(losses) / len(losses)
 
 
-def hinge_generator_loss(fake):
-    """What the generator adds to its loss so that the verdicts on its pictures rise."""
-    return -sum(f.mean() for f in fake) / len(fake)
+def hinge_generator_loss(fake, weights):
+    """What the generator adds to its loss so that the verdicts on its pictures rise; arguments as above."""
+    return -sum(_average(f, w) for f, w in zip(fake, weights, strict=True)) / len(fake)
+
+
+def _average(verdict, weight):
+    weight = F.adaptive_avg_pool2d(weight, verdict.shape[-2:])
+    return (verdict * weight).sum() / weight.sum().clamp(min=1e-3)
 
 
 def gradient_penalty(critic, real, fake, generator):

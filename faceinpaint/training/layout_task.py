@@ -64,14 +64,16 @@ class LayoutTask(Task):
             critic.requires_grad_(True)
             losses = {
                 "cross_entropy": layout_loss(logits, labels, (valid * (1 + (HOLE_WEIGHT - 1) * hole))[:, 0]),
-                "adversarial": hinge_generator_loss([verdict]),
+                "adversarial": hinge_generator_loss([verdict], [share]),
             }
             loss = losses["cross_entropy"] + ADVERSARIAL_WEIGHT * losses["adversarial"]
         descend(self.optimizers["layout_generator"], loss)
 
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             losses["critic"] = hinge_discriminator_loss(
-                [critic(torch.cat([real, context], 1))], [critic(torch.cat([fake.detach(), context], 1))]
+                [critic(torch.cat([real, context], 1))],
+                [critic(torch.cat([fake.detach(), context], 1))],
+                [share],
             )
         descend(self.optimizers["critic"], losses["critic"])
         return losses

@@ -119,14 +119,10 @@ class TextureTask(Task):
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             with torch.no_grad():
                 prior = self._complete(real, mask, imagined, generator)
-                labels = self._wanted_labels(batch, prior)
-                other = batch.labels.roll(1, 0)
-                takes = (hole[:, 0] > 0) & (other != UNLABELLED)
-                takes[:kept] = False
-                takes[kept + edited :] = False
-                labels = torch.where(takes, other, labels)
+                labels = self._wanted_labels(batch, prior, slice(kept, kept + edited))
                 layout = one_hot(labels)
                 layouts = [layout[window]] * 2 + [layout] * 2
+                holes = [hole[window]] * 2 + [hole] * 2
                 real_views = self._look(real, window, judged)
             painted = network(real, mask, prior, layout, generator)
             fake = real + hole * (painted - real)
@@ -149,7 +145,7 @@ class TextureTask(Task):
                 losses["layout"] = self._layout_loss(fake_views, labels, hole)
                 adversary.requires_grad_(False)
                 losses["adversarial"] = (
-                    hinge_generator_loss(adversary(fake_views.judged, layouts))
+                    hinge_generator_loss(adversary(fake_views.judged, layouts), holes)
                     if self.objective == "projected"
                     else -adversary(torch.cat([fake, mask, layout], 1)).mean()
                 )
@@ -166,6 +162,7 @@ class TextureTask(Task):
                 losses["adversary"] = hinge_discriminator_loss(
                     adversary(real_views.judged, layouts),
                     adversary([f.detach() for f in fake_views.judged], layouts),
+                    holes,
                 )
             else:
                 real_view = torch.cat([real, mask, layout], 1)
@@ -223,8 +220,11 @@ class TextureTask(Task):
             latent[-imagined:].normal_(generator=generator)
         return self.prior(image, mask, latent)
 
-    def _wanted_labels(self, batch, prior):
-        """Class ids N x H x W to paint from: the truth, some roughened as by hand, some of Stage 1."""
+    def _wanted_labels(self, batch, prior, edits):
+        """Class ids N x H x W to paint from: the truth, some roughened as by hand, some by Stage 1.
+
+        Those of the samples `edits` are another face's in the hole.
+        """
         labels = batch.labels.clone()
         height = labels.shape[-1]
         labels[1::PREDICTED_EVERY] = (
@@ -234,6 +234,9 @@ class TextureTask(Task):
         chosen[::PREDICTED_EVERY] = True
         chosen |= (labels == UNLABELLED).any(2).any(1)
         labels[chosen] = self.parser(batch.image[chosen], batch.mask[chosen], prior[chosen]).argmax(1)
+        other = batch.labels.roll(1, 0)[edits]
+        takes = (batch.hole[edits, 0] > 0) & (other != UNLABELLED)
+        labels[edits] = torch.where(takes, other, labels[edits])
         return labels
 
     def _look(self, image, window, judged):

@@ -13,11 +13,13 @@ from faceinpaint.training.discriminators import (
 
 
 def test_hinge_losses_by_hand():
-    real = [torch.tensor([2.0, 0.0]), torch.tensor([-1.0])]
-    fake = [torch.tensor([-2.0, 0.5]), torch.tensor([1.0])]
+    real = [torch.tensor([2.0, 0.0, -9.0]).view(1, 1, 1, 3), torch.tensor([-1.0]).view(1, 1, 1, 1)]
+    fake = [torch.tensor([-2.0, 0.5, 9.0]).view(1, 1, 1, 3), torch.tensor([1.0]).view(1, 1, 1, 1)]
+    # The third place lies outside the hole and does not count.
+    holes = [torch.tensor([1.0, 1.0, 0.0]).view(1, 1, 1, 3), torch.ones(1, 1, 4, 4)]
     # Real: max(0, 1 - r) is 0 and 1, then 2; fake: max(0, 1 + f) is 0 and 1.5, then 2.
-    assert float(hinge_discriminator_loss(real, fake)) == pytest.approx(((0.5 + 0.75) + (2 + 2)) / 2)
-    assert float(hinge_generator_loss(fake)) == pytest.approx((0.75 - 1) / 2)
+    assert float(hinge_discriminator_loss(real, fake, holes)) == pytest.approx(((0.5 + 0.75) + (2 + 2)) / 2)
+    assert float(hinge_generator_loss(fake, holes)) == pytest.approx((0.75 - 1) / 2)
 
 
 class Linear(nn.Module):
@@ -112,7 +114,8 @@ class TestProjectedDiscriminator:
         optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
         fake = [f + 1 for f in features]
         for _ in range(40):
-            loss = hinge_discriminator_loss(network(features, layouts), network(fake, layouts))
+            verdicts = network(features, layouts), network(fake, layouts)
+            loss = hinge_discriminator_loss(*verdicts, [torch.ones_like(v) for v in verdicts[0]])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
