@@ -163,7 +163,7 @@ class TestRestore:
         sentence = refuse(
             capsys, "restore", "photo.png", "--mask", "mask.png", "-o", "o.png", "--checkpoint", "nothing"
         )
-        assert "nothing/layout_generator.safetensors does not hold the weights" in sentence
+        assert "nothing/layout_generator.safetensors is damaged or does not hold" in sentence
         assert "\n" not in sentence
 
 
