@@ -280,15 +280,15 @@ class TestShipped:
             assert np.abs(several[a] - several[b])[mask].mean() > 2
 
     @pytest.mark.parametrize(
-        ("hidden", "before", "after"),
+        ("hidden", "before", "after", "least"),
         [
-            # Hair painted over the forehead; the mouth painted out.
-            (np.s_[30:112, 45:211], (SKIN, *BROWS), HAIR),
-            (np.s_[150:, 30:226], MOUTH, SKIN),
+            # Hair painted away above the forehead; the mouth painted out.
+            (np.s_[30:112, 45:211], (HAIR,), SKIN, 0.5),
+            (np.s_[150:, 30:226], MOUTH, SKIN, 0.3),
         ],
         ids=["hair", "mouth"],
     )
-    def test_an_edit_of_the_layout_is_read_back_from_the_result(self, shipped, face, hidden, before, after):
+    def test_an_edit_of_the_layout_is_read_back(self, shipped, face, hidden, before, after, least):
         mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
         mask[hidden] = True
         plain = shipped(face, mask, align=False)
@@ -302,7 +302,7 @@ class TestShipped:
             read = shipped.predict_layout(result.aligned_image, empty, align=False)
             return (read[edit] == after).mean()
 
-        assert share(result) >= 0.5
-        assert share(plain) <= 0.3
+        assert share(result) >= least
+        assert share(plain) <= 0.1
         difference = np.abs(np.asarray(result.image).astype(int) - np.asarray(plain.image))
         assert difference[edit].mean() > 5

@@ -54,7 +54,8 @@ class ContextualAttention(nn.Module):
         found = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
         found = self.output(found.transpose(1, 2).flatten(2))
         found = found.mT.unflatten(2, (height // self.cell, width // self.cell))
-        return x + F.pixel_shuffle(found, self.cell)
+        found = F.pixel_shuffle(found, self.cell)
+        return x + (_smooth(found) if self.cell > 1 else found)
 
 
 class LayoutModulation(nn.Module):
@@ -230,6 +231,13 @@ class TextureGenerator(nn.Module):
 
 def _activate(x):
     return F.leaky_relu(x, 0.2)
+
+
+def _smooth(x):
+    """Blur by [1, 2, 1] both ways: cells that do not overlap would show as a grid."""
+    kernel = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
+    kernel = torch.outer(kernel, kernel).expand(x.shape[1], 1, 3, 3)
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
 
 
 def _double(x):

@@ -25,9 +25,9 @@ WEIGHTS = {
     "reconstruction": 6.0,
     "perceptual": 1.0,
     "style": 0.3,
-    "layout": 0.2,
+    "layout": 0.1,
     "imagined": 1.0,
-    "adversarial": 0.05,
+    "adversarial": 0.03,
 }
 """Weights of the generator's losses."""
 

@@ -108,8 +108,11 @@ class TestContextualAttention:
         changed = torch.where(hidden, 5 - features, features)
         found = attention(features, mask) - features
         other = attention(changed, mask) - changed
-        visible = ~hidden.expand_as(features)
-        assert torch.equal(other[visible], found[visible])
+        # Cells overlap by one position, so those beside the hole share what its positions found.
+        near = torch.nn.functional.max_pool2d(hidden.float(), 3, stride=1, padding=1) > 0
+        visible = ~near.expand_as(features)
+        assert visible.any()
+        assert torch.allclose(other[visible], found[visible], atol=1e-6)
         # With an empty mask the same change is seen everywhere.
         empty = torch.zeros_like(mask)
         found, other = attention(features, empty) - features, attention(changed, empty) - changed
@@ -127,7 +130,8 @@ class TestContextualAttention:
         found = attention(features, torch.ones_like(mask)) - features
         assert found.isfinite().all()
         # Everybody finds the learned stand-in, whatever was asked.
-        tokens = torch.nn.functional.pixel_unshuffle(found, attention.cell).flatten(2)
+        inner = found[..., 2:-2, 2:-2]
+        tokens = torch.nn.functional.pixel_unshuffle(inner, attention.cell).flatten(2)
         assert torch.allclose(tokens, tokens[..., :1].expand_as(tokens), atol=1e-5)
 
 
