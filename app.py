@@ -170,12 +170,12 @@ def example_paintings(folder=EXAMPLES):
 
 
 @in_plain_words
-def press_restore(painting, align, seed, count):
+def press_restore(painting, aligned, seed, count):
     """Restore the painted part of the photo and show it with its layout."""
     photo, mask = read_painting(painting)
     started = time.perf_counter()
-    results = make_results(photo, mask, align=align, seed=seed, count=count)
-    visit = Visit(photo, mask, align, results[0].layout, results)
+    results = make_results(photo, mask, align=not aligned, seed=seed, count=count)
+    visit = Visit(photo, mask, not aligned, results[0].layout, results)
     picture = layout_to_picture(visit.predicted)
     return gr.Column(visible=True), picture, *show_attempt(visit, time.perf_counter() - started)
 
@@ -313,7 +313,7 @@ def build_photo_section():
         with gr.Column(scale=2, min_width=320):
             button = gr.Button("Restore", variant="primary", size="lg")
             with gr.Accordion("Options", open=False):
-                align = gr.Checkbox(
+                aligned = gr.Checkbox(
                     label="My picture already is an aligned face",
                     info="A square picture filled by one upright face: skips looking for the face.",
                 )
@@ -323,7 +323,7 @@ def build_photo_section():
                 )
             if paintings := example_paintings():
                 gr.Examples(paintings, painting, label="Or pick an example", api_visibility="private")
-    return painting, button, [align, seed, count]
+    return painting, button, [aligned, seed, count]
 
 
 def build_result_section(visit, options):

@@ -61,9 +61,9 @@ def editor_value(size=(40, 30), box=(10, 5, 20, 15), layer_scale=1):
     return {"background": photo.convert("RGBA"), "layers": [layer], "composite": None}
 
 
-def restore(app, value, align=True, seed=0, count=1):
+def restore(app, value, aligned=False, seed=0, count=1):
     """Press Restore; returns the layout's picture and what a result shows, by name."""
-    section, picture, *parts = app.press_restore(value, align, seed, count)
+    section, picture, *parts = app.press_restore(value, aligned, seed, count)
     return picture, dict(
         zip(("notes", "gallery", "visit", "image", "left", "pair", "file"), parts, strict=True)
     )
@@ -111,7 +111,7 @@ def test_without_a_photo_the_page_asks_for_one(app, model, background):
 
 def test_restore_shows_layout_result_and_notes(app, model):
     value = editor_value()
-    picture, shown = restore(app, value, align=False, seed=7)
+    picture, shown = restore(app, value, aligned=True, seed=7)
     call = model.calls[0]
     assert (call.align, call.seed, call.num_variations, call.layout) == (False, 7, 1, None)
     np.testing.assert_array_equal(picture, layout_to_picture(np.zeros((256, 256), np.uint8)))
@@ -123,6 +123,8 @@ def test_restore_shows_layout_result_and_notes(app, model):
 
 def test_variations_can_be_chosen(app, model):
     _, shown = restore(app, editor_value(), seed=None, count=3)
+    # A photo is aligned unless the visitor says that it already is.
+    assert model.calls[-1].align
     assert shown["gallery"].visible and len(shown["visit"].results) == 3
     visit, image, *_ = app.choose(shown["visit"], SimpleNamespace(index=2))
     assert np.asarray(image)[10, 15].tolist() == [2, 2, 2]
@@ -130,7 +132,7 @@ def test_variations_can_be_chosen(app, model):
 
 
 def test_render_uses_the_repainted_layout_and_reset_brings_the_prediction_back(app, model):
-    predicted, shown = restore(app, editor_value(), align=False)
+    predicted, shown = restore(app, editor_value(), aligned=True)
     painted = np.full((256, 256), CLASSES.index("hair"), np.uint8)
     composite = layout_to_picture(painted).convert("RGBA")
     _, _, visit, *_ = app.press_render(shown["visit"], {"composite": composite}, 3, 1)
