@@ -305,6 +305,8 @@ def build_photo_section():
                 label="Photo",
                 height=520,
                 layers=False,
+                # An example's strokes are drawn once more on this canvas: of its size, they coincide.
+                canvas_size=(512, 512),
                 transforms=(),
                 brush=gr.Brush(colors=[(MASK_COLOUR, MASK_OPACITY)], color_mode="fixed"),
                 placeholder="# Drop a photo here\nor click to choose one",
