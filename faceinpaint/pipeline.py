@@ -130,7 +130,7 @@ class FaceInpainter:
                     f"The layout must be {FACE_SIZE} x {FACE_SIZE} pixels, one for each of the aligned face."
                 )
         else:
-            layout = self._predict(face[None], unknown[None])[0].argmax(0).byte().numpy()
+            layout = self._parse(face[None], unknown[None])[0]
 
         restored = self._paint(face, unknown, layout, seed, num_variations if mask.any() else 1)
         notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
@@ -147,7 +147,7 @@ class FaceInpainter:
         image = check_image(image)
         mask = check_mask(mask, image)
         face, unknown = warp_to_frame(image, mask, self.locate(image, mask, align))
-        return self._predict(face[None], unknown[None])[0].argmax(0).byte().numpy()
+        return self._parse(face[None], unknown[None])[0]
 
     def locate(self, image, mask, align=True):
         """Where the face to restore lies, a `FaceFrame`.
@@ -164,16 +164,13 @@ class FaceInpainter:
         # With nothing to see there is nothing to find: the made-up face fills the picture.
         return locate(image, mask, self._parse, self.detector) if align and not mask.all() else whole
 
-    def _parse(self, faces, unknown):
-        return self._predict(faces, unknown).argmax(1).byte().numpy()
-
     @torch.inference_mode()
-    def _predict(self, faces, unknown):
-        """Class probabilities N x 19 x 256 x 256 (CPU) of N x 256 x 256 x 3 uint8 faces."""
+    def _parse(self, faces, unknown):
+        """Stage 1's class ids, N x 256 x 256 uint8, of N x 256 x 256 x 3 uint8 faces."""
         image, mask = self._tensors(faces, unknown)
         with self._autocast():
             prior = self.prior(image, mask) if self.prior else image
-            return self.layout_generator(image, mask, prior).float().softmax(1).cpu()
+            return self.layout_generator(image, mask, prior).argmax(1).byte().cpu().numpy()
 
     @torch.inference_mode()
     def _paint(self, face, unknown, layout, seed, count):

@@ -12,6 +12,11 @@ def conv3x3(in_channels, out_channels, stride=1, bias=True):
     return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=bias)
 
 
+def double(x):
+    """Features at twice their height and width, bilinearly."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
 class ResidualBlock(nn.Module):
     """Two batch-normalised 3 x 3 convolutions around a skip (He et al. 2016)."""
 

@@ -1,11 +1,10 @@
 """Stage 1: the layout of the whole face from its visible part (arXiv 2512.05039, section on stage one)."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from ..semantics import NUM_CLASSES
-from .layers import ResidualBlock, TransformerGrid, conv3x3
+from .layers import ResidualBlock, TransformerGrid, conv3x3, double
 
 
 class LayoutGenerator(nn.Module):
@@ -68,15 +67,11 @@ class LayoutGenerator(nn.Module):
     def decode(self, features):
         """Class logits N x 19 x H/2 x W/2 from the features of `encode`."""
         f1, f2, f3, f4 = features
-        x = self.up3(torch.cat([_double(f4), f3], 1))
-        x = self.up2(torch.cat([_double(x), f2], 1))
-        x = self.up1(torch.cat([_double(x), f1], 1))
+        x = self.up3(torch.cat([double(f4), f3], 1))
+        x = self.up2(torch.cat([double(x), f2], 1))
+        x = self.up1(torch.cat([double(x), f1], 1))
         return self.head(x)
 
     def forward(self, image, mask, prior):
         """Class logits N x 19 x H x W; for the arguments see `encode`."""
-        return _double(self.decode(self.encode(image, mask, prior)))
-
-
-def _double(x):
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        return double(self.decode(self.encode(image, mask, prior)))

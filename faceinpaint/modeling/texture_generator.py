@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..semantics import NUM_CLASSES
-from .layers import TransformerGrid, conv3x3
+from .layers import TransformerGrid, conv3x3, double
 
 
 class ContextualAttention(nn.Module):
@@ -214,16 +214,16 @@ class TextureGenerator(nn.Module):
         )
 
         x = self.block4(self.attention4(f4, mask), l4, generator)
-        x = self.attention3(self.reduce3(torch.cat([_double(x), f3], 1)), mask)
+        x = self.attention3(self.reduce3(torch.cat([double(x), f3], 1)), mask)
         for block in self.block3:
             x = block(x, l3, generator)
-        x = self.attention2(self.reduce2(torch.cat([_double(x), f2], 1)), mask)
+        x = self.attention2(self.reduce2(torch.cat([double(x), f2], 1)), mask)
         for block in self.block2:
             x = block(x, l2, generator)
-        x = self.block1(self.reduce1(torch.cat([_double(x), f1], 1)), l1, generator)
+        x = self.block1(self.reduce1(torch.cat([double(x), f1], 1)), l1, generator)
 
         start = visible + prior * mask if self.use_prior else visible
-        x = self.top_noise(self.top_in(torch.cat([_double(x), start, mask], 1)), generator)
+        x = self.top_noise(self.top_in(torch.cat([double(x), start, mask], 1)), generator)
         x = self.top_modulate(x, F.relu(self.top_layout(layout)))
         correction = self.top_out(_activate(x)).float()
         return prior + correction if self.use_prior else correction
@@ -238,7 +238,3 @@ def _smooth(x):
     kernel = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
     kernel = torch.outer(kernel, kernel).expand(x.shape[1], 1, 3, 3)
     return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
-
-
-def _double(x):
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

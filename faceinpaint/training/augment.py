@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from ..datasets import UNLABELLED
 from ..masks import PARTS, part_mask
 from ..semantics import mirror_labels
+from .sheets import as_images
 
 EMPTY_SHARE = 0.08
 """Share of samples without a hole: they keep Stage 1 a face parser."""
@@ -57,7 +58,7 @@ def draw_batch(faces, bank, indices, size, generator):
         return low + (high - low) * torch.rand(*shape, device=device, generator=generator)
 
     count = len(indices)
-    image = faces.images[indices].permute(0, 3, 1, 2).float() / 127.5 - 1
+    image = as_images(faces.images[indices])
     labels = faces.labels[indices]
     valid = faces.valid[indices][:, None].float()
 
