@@ -40,6 +40,7 @@ class Result:
         aligned_input: PIL image, 256 x 256, the face that the networks saw, its hole in grey.
         aligned_mask: 256 x 256 bool, true where they were told that nothing is known.
         aligned_image: PIL image, 256 x 256, the restored face, known pixels as they were.
+        frame: `FaceFrame`, where the aligned face lies in the photo.
         notes: sentences that the user should read; often none.
     """
 
@@ -48,6 +49,7 @@ class Result:
     aligned_input: Image.Image
     aligned_mask: np.ndarray
     aligned_image: Image.Image
+    frame: FaceFrame
     notes: list = field(default_factory=list)
 
 
@@ -212,5 +214,6 @@ class FaceInpainter:
             aligned_input=Image.fromarray(np.where(unknown[..., None], np.uint8(HOLE_GREY), face)),
             aligned_mask=unknown,
             aligned_image=Image.fromarray(aligned),
+            frame=frame,
             notes=notes,
         )
