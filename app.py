@@ -17,24 +17,46 @@ from pathlib import Path
 
 import gradio as gr
 import numpy as np
-from gradio.processing_utils import save_pil_to_cache
+import torch
 from gradio.themes.utils.fonts import LocalFont
 from gradio.utils import get_upload_folder
-from PIL import Image
+from PIL import Image, ImageOps
 
 from faceinpaint import FaceInpainter
+from faceinpaint.alignment import FaceFrame
 from faceinpaint.baselines import BASELINES
+from faceinpaint.examples import read_examples
+from faceinpaint.layout_editing import EDITS, fill_region, widen_hole
+from faceinpaint.masks import lower_half, part_mask, random_mask, repaint_mask, resize_mask
 from faceinpaint.photos import read_mask, read_photo
+from faceinpaint.provenance import save_png
 from faceinpaint.semantics import CLASSES, PALETTE, layout_to_picture, picture_to_layout
+from faceinpaint.visualization import (
+    HOLE_TINT,
+    TINT_OPACITY,
+    comparison_sheet,
+    crop_to_face,
+    overlay_layout,
+    tint_hole,
+)
 
-EXAMPLES = Path(__file__).parent / "examples"
 CACHE_SECONDS = 3600  # files older than this are deleted, as often as this
-MASK_COLOUR, MASK_OPACITY = "rgb(124, 58, 237)", 0.7
+CANVAS_SIDE = 1024  # the editor shows larger photos smaller; the photo itself is kept aside
+LAYOUT_SIDE = 512  # twice the layout, for finer strokes
+PREVIEW_SIDE = 1280
+CLOSE_UP_BELOW = 0.7  # faces narrower than this share of the photo are shown close up
+MAX_ATTEMPTS = 12
+
 CLASS_COLOURS = [f"rgb({red}, {green}, {blue})" for red, green, blue in PALETTE]
 FIRST_CLASS = CLASSES.index("hair")
+PART_GROWTH = 6  # pixels of the 256-pixel face by which a chosen part's hole reaches beyond it
+PARTS = {
+    name: functools.partial(lambda part, layout: grown_part(layout, part), name.lower())
+    for name in ("Eyes", "Glasses", "Nose", "Mouth", "Hair", "Skin")
+} | {"Lower half": lower_half}
 
-YOUR_PHOTO = "Your photo"
-LEFT_SIDES = [YOUR_PHOTO, *BASELINES]  # what the restored face can be compared with
+FACE, WHOLE = "The face", "The whole photo"
+PHOTO, HOLE, OVERLAY = "Photo", "With the hole", "Layout over the photo"
 
 THEME = gr.themes.Default(
     primary_hue="violet",
@@ -59,36 +81,78 @@ CSS = "#palette label { border-left-width: 14px; padding: 4px 10px 4px 8px }" + 
 )
 
 # On a phone the editors are as wide as the screen; higher than that they would only be empty.
-CSS += "@media (max-width: 640px) { #photo, #layout { height: 420px !important } }"
+CSS += "@media (max-width: 640px) { #photo, #layout, #upload { height: 420px !important } }"
 
 # A small photo's result is shown as large as the editor shows the photo.
 CSS += "#result img { width: 100%; height: 100%; object-fit: contain }"
 
+# Headings are a pixel higher than their boxes, which would make those scroll.
+CSS += ".hide-container.auto-margin { overflow: visible !important }"
+
+# The editors' own bin would take the picture away with the strokes; Clear and Undo my changes do not.
+CSS += "#photo button[aria-label='Clear canvas'], #layout button[aria-label='Clear canvas'] { display: none }"
+
 # Gradio's own `scroll_to_output` stops at the component that shows the progress.
 SCROLL_TO_RESULT = "() => document.querySelector('#result').scrollIntoView({block: 'nearest'})"
+
+LINK = "(name, seed) => `${location.origin}${location.pathname}?example=${name}&seed=${Math.max(0, seed)}`"
 
 on_gpu = spaces.GPU if spaces else lambda function: function
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One restored photo, and all that leads back to it."""
+
+    title: str
+    image: Image.Image
+    mask: np.ndarray
+    predicted: np.ndarray
+    layout: np.ndarray
+    frame: FaceFrame
+    seed: int
+    notes: str
+
+
+@dataclass(frozen=True)
 class Visit:
-    """What the page remembers for one visitor: the last photo, its mask and what was made of it."""
+    """What the page remembers for one visitor: a photo, its mask at the photo's size, and the attempts."""
 
     photo: Image.Image
     mask: np.ndarray
-    align: bool
-    predicted: np.ndarray
-    results: list
+    align: bool = True
+    example: str = ""
+    face: tuple | None = None  # layout and frame of the unmasked photo, once they were asked for
+    attempts: tuple = ()
     chosen: int = 0
+    close_up: bool = False  # show the face instead of the whole photo
+    made: int = 0  # attempts in all, those included that are no longer kept
 
     @property
-    def image(self):
-        """The restored photo that the visitor looks at."""
-        return self.results[self.chosen].image
+    def attempt(self):
+        """The attempt that the visitor looks at."""
+        return self.attempts[self.chosen]
+
+    def with_attempts(self, attempts):
+        """The visit with further attempts, the first of them chosen; the oldest ones are forgotten."""
+        kept = (*self.attempts, *attempts)[-MAX_ATTEMPTS:]
+        face_side = attempts[0].frame.side
+        return replace(
+            self,
+            attempts=kept,
+            chosen=len(kept) - len(attempts),
+            made=self.made + len(attempts),
+            close_up=self.close_up if self.attempts else face_side < CLOSE_UP_BELOW * min(self.photo.size),
+        )
+
+    def shown(self, image):
+        """A picture of the photo's size, as the page shows it: the face or the whole, not too large."""
+        image = crop_to_face(image, self.attempt.frame) if self.close_up else image
+        return fit(image, PREVIEW_SIDE)
 
 
-# Loading and running
+# Running the model
 
 
 @functools.lru_cache(maxsize=1)
@@ -110,6 +174,12 @@ def run_layout(photo, mask, align):
     return load_inpainter().predict_layout(photo, mask, align=align)
 
 
+def restore(photo, mask, *, seed, count=1, **options):
+    """Run the model with the page's options; an emptied seed counts as 0."""
+    load_inpainter()  # outside of the GPU's time, and kept for the next visitor
+    return run_inpainter(photo, mask, seed=int(seed or 0), num_variations=int(count), **options)
+
+
 def in_plain_words(handler):
     """Wrap an event handler so that whatever goes wrong reaches the visitor as a sentence."""
 
@@ -120,7 +190,7 @@ def in_plain_words(handler):
         except (ValueError, FileNotFoundError) as error:
             raise gr.Error(str(error), title="That did not work", print_exception=False) from error
         except Exception as error:
-            logger.exception("%s failed", handler.__name__)
+            logger.exception("an event failed")
             sentence = "Something broke on our side. Please try again, or try another photo."
             raise gr.Error(sentence, title="Sorry", print_exception=False) from error
 
@@ -130,114 +200,83 @@ def in_plain_words(handler):
 # Between the editors and the package
 
 
-def read_painting(value):
-    """Split an editor's value into the untouched photo (RGB) and the painted mask (bool, H x W)."""
-    photo = (value or {}).get("background")
-    if photo is None or photo.convert("RGBA").getchannel("A").getextrema()[1] == 0:
+def photo_canvas(visit):
+    """The photo editor's value: the photo as large as the canvas may be, its hole as strokes."""
+    shown = fit(visit.photo, CANVAS_SIDE)
+    layer = Image.new("RGBA", shown.size, HOLE_TINT)
+    painted = resize_mask(visit.mask, *shown.size)
+    layer.putalpha(Image.fromarray(painted * np.uint8(255 * TINT_OPACITY)))
+    # Without a composite: Gradio would paint the strokes twice.
+    return {"background": shown, "layers": [layer], "composite": None}
+
+
+def read_painting(visit, painting):
+    """Take the strokes on the photo editor's canvas over into the visit's mask."""
+    if visit is None or not painting or painting["background"] is None:
         raise ValueError("There is no photo yet. Please add one and paint over a part of it.")
-    mask = np.zeros((photo.height, photo.width), dtype=bool)
-    for layer in value["layers"]:
-        alpha = layer.getchannel("A")
-        if alpha.size != photo.size:  # the editor's canvas may be smaller than the photo
-            alpha = alpha.resize(photo.size, Image.Resampling.NEAREST)
-        mask |= np.asarray(alpha) > 0
-    return photo.convert("RGB"), mask
+    width, height = painting["background"].size
+    painted = np.zeros((height, width), bool)
+    for layer in painting["layers"]:
+        painted |= resize_mask(np.asarray(layer.getchannel("A")) > 0, width, height)
+    return replace(visit, mask=repaint_mask(visit.mask, painted))
 
 
-def read_layout(value):
-    """Read the class ids from the layout editor's value."""
-    picture = (value or {}).get("composite")
+def layout_canvas(layout):
+    """The layout editor's value."""
+    picture = layout_to_picture(layout).resize((LAYOUT_SIDE, LAYOUT_SIDE), Image.Resampling.NEAREST)
+    return {"background": picture, "layers": [], "composite": None}
+
+
+def read_layout(painting):
+    """Read the class ids from the layout editor's value, strokes over the picture."""
+    picture = (painting or {}).get("background")
     if picture is None or picture.getchannel("A").getextrema()[0] < 255:
         raise ValueError("A part of the layout is missing. Press Undo my changes to bring it back.")
-    return picture_to_layout(picture)
+    for layer in painting["layers"]:
+        picture = Image.alpha_composite(picture, layer)
+    step = LAYOUT_SIDE // 256
+    return picture_to_layout(picture)[step // 2 :: step, step // 2 :: step]
 
 
-def example_paintings(folder=EXAMPLES):
-    """Find the examples, `NAME.png` with `NAME.mask.png` (white = hole), as values of the photo editor."""
-    paintings = []
-    for path in sorted(folder.glob("*.png")):
-        mask_path = path.with_suffix(".mask.png")
-        if mask_path.exists():
-            photo = read_photo(path)
-            layer = Image.new("RGBA", photo.size, MASK_COLOUR)
-            layer.putalpha(Image.fromarray(read_mask(mask_path) * np.uint8(255 * MASK_OPACITY)))
-            composite = Image.alpha_composite(photo.convert("RGBA"), layer)
-            paintings.append({"background": photo, "layers": [layer], "composite": composite})
-    return paintings
+def class_brush(index):
+    """A brush of one class's colour: strokes in any other colour cannot happen."""
+    colour = CLASS_COLOURS[index]
+    return gr.Brush(colors=[colour], default_color=colour, color_mode="fixed", default_size=24)
 
 
-# What the buttons do
-
-
-@in_plain_words
-def press_restore(painting, aligned, seed, count):
-    """Restore the painted part of the photo and show it with its layout."""
-    photo, mask = read_painting(painting)
-    started = time.perf_counter()
-    results = make_results(photo, mask, align=not aligned, seed=seed, count=count)
-    visit = Visit(photo, mask, not aligned, results[0].layout, results)
-    picture = layout_to_picture(visit.predicted)
-    return gr.Column(visible=True), picture, *show_attempt(visit, time.perf_counter() - started)
-
-
-@in_plain_words
-def press_render(visit, painting, seed, count):
-    """Paint the face again from the layout as the visitor repainted it."""
-    layout = read_layout(painting)
-    started = time.perf_counter()
-    results = make_results(visit.photo, visit.mask, align=visit.align, seed=seed, count=count, layout=layout)
-    return show_attempt(replace(visit, results=results, chosen=0), time.perf_counter() - started)
-
-
-def make_results(photo, mask, *, align, seed, count, layout=None):
-    """Run the model with the page's options; an emptied seed counts as 0."""
-    load_inpainter()  # outside of the GPU's time, and kept for the next visitor
-    return run_inpainter(
-        photo, mask, align=align, layout=layout, seed=int(seed or 0), num_variations=int(count)
+def fit(image, side):
+    """The picture, made smaller if it is larger than `side`."""
+    return (
+        image if max(image.size) <= side else ImageOps.contain(image, (side, side), Image.Resampling.LANCZOS)
     )
 
 
-def show_attempt(visit, seconds):
-    """Show a new attempt: the variations to choose from, what to say about it, and the first of them."""
-    notes = [*visit.results[0].notes, f"Took {seconds:.1f} s."]
-    pictures = [result.image for result in visit.results]
-    gallery = gr.Gallery(pictures, visible=len(pictures) > 1, selected_index=0)
-    return " ".join(notes), gallery, *show_chosen(visit)
+def grown_part(layout, part):
+    """The hole over a facial part and a little around it, 256 x 256 bool."""
+    return part_mask(torch.from_numpy(layout.copy())[None], part, grow=PART_GROWTH)[0].numpy()
 
 
-def show_chosen(visit):
-    """Show the chosen variation: kept for this visitor, as the result, to compare, and to download."""
-    file = save_pil_to_cache(visit.image, get_upload_folder(), name="restored-face", format="png")
-    return visit, visit.image, YOUR_PHOTO, (visit.photo, visit.image), file
+def hidden_share(mask, layout, frame):
+    """Say how much of the face the hole hides."""
+    face = ~np.isin(layout, [CLASSES.index(name) for name in ("background", "cloth", "necklace")])
+    share = np.count_nonzero(frame.area_in_face(mask) & face) / max(1, np.count_nonzero(face))
+    return f"{share:.0%} of the face is hidden."
 
 
-def choose(visit, event: gr.SelectData):
-    """Take one of the variations."""
-    return show_chosen(replace(visit, chosen=event.index))
+def temporary_file(name):
+    """A path in a folder of its own that Gradio serves to this visitor and deletes later."""
+    folder = Path(get_upload_folder()) / f"{time.time_ns():x}"
+    folder.mkdir(parents=True)
+    return folder / name
 
 
-def reset_layout(visit):
-    """Bring the predicted layout back."""
-    return layout_to_picture(visit.predicted)
-
-
-def pick_class(index):
-    """Give the layout's brush the colour of a class."""
-    return gr.ImageEditor(brush=class_brush(index))
-
-
-@in_plain_words
-def compare(visit, left):
-    """Put the photo or another method's result to the left of the slider."""
-    if left == YOUR_PHOTO:
-        return visit.photo, visit.image
-    return BASELINES[left](np.asarray(visit.photo), visit.mask), visit.image
+# Named endpoints for programs
 
 
 @in_plain_words
 def api_restore(photo, mask, align, seed):
     """Fill the white part of the mask; returns the restored photo and the layout in the classes' colours."""
-    result = make_results(read_photo(photo), read_mask(mask), align=align, seed=seed, count=1)[0]
+    result = restore(read_photo(photo), read_mask(mask), align=align, seed=seed)[0]
     return result.image, layout_to_picture(result.layout)
 
 
@@ -251,177 +290,558 @@ def api_predict_layout(photo, mask, align):
 @in_plain_words
 def api_render_layout(photo, mask, layout, align, seed):
     """Fill the white part of the mask after a layout, a picture in the classes' colours."""
-    photo, mask, layout = read_photo(photo), read_mask(mask), picture_to_layout(read_photo(layout))
-    return make_results(photo, mask, align=align, seed=seed, count=1, layout=layout)[0].image
+    layout = picture_to_layout(read_photo(layout))
+    return restore(read_photo(photo), read_mask(mask), align=align, seed=seed, layout=layout)[0].image
 
 
-# The page
+class Page:
+    """The page's components, and what happens at its buttons: handlers return updates by component."""
 
-
-def class_brush(index):
-    """A brush of one class's colour: strokes in any other colour cannot happen."""
-    colour = CLASS_COLOURS[index]
-    return gr.Brush(colors=[colour], default_color=colour, color_mode="fixed", default_size=12)
-
-
-def build_page():
-    """Build the page; nothing runs until it is launched."""
-    with gr.Blocks(
-        title="faceinpaint", analytics_enabled=False, delete_cache=(CACHE_SECONDS, CACHE_SECONDS)
-    ) as page:
-        visit = gr.State()
-        gr.Markdown(
-            "# Face inpainting you can steer\n"
-            "Paint over part of a face. The model plans what goes where, then paints it. "
-            "You can repaint the plan and see the face follow."
-        )
-        painting, button, options = build_photo_section()
-        with gr.Column(visible=False) as results:
-            layout, result_parts = build_result_section(visit, options)
-        run_model(
-            button.click,
-            press_restore,
-            [painting, *options],
-            [results, layout, *result_parts],
-            waiting=painting,
-        )
-        gr.Markdown(
-            "The filled-in part is made up by a model: it is not what was really there. "
-            "Nothing is kept: your pictures are deleted within two hours after you leave.\n\n"
-            "The weights are for non-commercial research use only."
-        )
-        add_api_endpoints()
-    return page.queue(max_size=32)
-
-
-def build_photo_section():
-    """Step 1, the photo and what to paint over; returns its editor, its button and the options."""
-    gr.Markdown("## 1 · Paint over what should go")
-    with gr.Row():
-        with gr.Column(scale=3, min_width=320):
-            painting = gr.ImageEditor(
-                type="pil",
-                format="png",
-                label="Photo",
-                height=520,
-                layers=False,
-                # An example's strokes are drawn once more on this canvas: of its size, they coincide.
-                canvas_size=(512, 512),
-                transforms=(),
-                brush=gr.Brush(colors=[(MASK_COLOUR, MASK_OPACITY)], color_mode="fixed"),
-                placeholder="# Drop a photo here\nor click to choose one",
-                elem_id="photo",
+    def __init__(self):
+        self.examples = read_examples()
+        with gr.Blocks(
+            title="faceinpaint", analytics_enabled=False, delete_cache=(CACHE_SECONDS, CACHE_SECONDS)
+        ) as self.blocks:
+            self.visit = gr.State(time_to_live=2 * CACHE_SECONDS)
+            gr.Markdown(
+                "# Face inpainting you can steer\n"
+                "Paint over part of a face. The model plans what goes where, then paints it. "
+                "Repaint the plan, and the face follows."
             )
-        with gr.Column(scale=2, min_width=320):
-            button = gr.Button("Restore", variant="primary", size="lg")
-            with gr.Accordion("Options", open=False):
-                aligned = gr.Checkbox(
-                    label="My picture already is an aligned face",
-                    info="A square picture filled by one upright face: skips looking for the face.",
+            self._build_photo_section()
+            with gr.Column(visible=False) as self.results:
+                self._build_result_section()
+                self._build_compare_section()
+            gr.Markdown(
+                "The filled-in part is made up by a model: it is not what was really there. "
+                "Nothing is kept: your pictures are deleted within two hours after you leave.\n\n"
+                "The weights are for non-commercial research use only."
+            )
+            self._build_endpoints()
+            self._tie_events()
+        self.blocks.queue(max_size=32)
+
+    # Components
+
+    def _build_photo_section(self):
+        gr.Markdown("## 1 · Choose a photo and paint over what should go")
+        with gr.Row() as self.choosing:
+            with gr.Column(scale=3, min_width=320):
+                self.upload = gr.Image(
+                    sources=["upload", "webcam", "clipboard"],
+                    label="Photo",
+                    height=520,
+                    placeholder="# Drop a photo here\nor click to choose one",
+                    elem_id="upload",
                 )
-                count = gr.Slider(1, 4, value=1, step=1, label="Variations")
-                seed = gr.Number(
-                    0, precision=0, minimum=0, label="Seed", info="The same seed gives the same face."
+            with gr.Column(scale=2, min_width=320):
+                self.gallery = gr.Gallery(
+                    [(tint_hole(e.photo, e.mask), e.title) for e in self.examples.values()],
+                    label="Or start with an example",
+                    columns=2,
+                    height=520,
+                    object_fit="cover",
+                    allow_preview=False,
+                    buttons=[],
+                    elem_id="examples",
+                    visible=bool(self.examples),
                 )
-            if paintings := example_paintings():
-                gr.Examples(paintings, painting, label="Or pick an example", api_visibility="private")
-    return painting, button, [aligned, seed, count]
+        with gr.Row(visible=False) as self.painting:
+            with gr.Column(scale=3, min_width=320):
+                self.editor = gr.ImageEditor(
+                    type="pil",
+                    format="png",
+                    label="Paint over what should go",
+                    height=520,
+                    layers=False,
+                    sources=(),
+                    transforms=(),
+                    # Gradio misplaces the strokes of a picture that is smaller than this.
+                    canvas_size=(16, 16),
+                    brush=gr.Brush(
+                        colors=[(f"rgb{HOLE_TINT}", TINT_OPACITY)], color_mode="fixed", default_size=28
+                    ),
+                    elem_id="photo",
+                )
+            with gr.Column(scale=2, min_width=320):
+                gr.Markdown("Paint with the brush, or hide a whole part. Press it again to bring it back.")
+                with gr.Row():
+                    self.parts = [gr.Button(name, size="sm", min_width=90) for name in PARTS]
+                with gr.Row():
+                    self.invert = gr.Button("Invert", size="sm", min_width=90)
+                    self.surprise = gr.Button("Random", size="sm", min_width=90)
+                    self.clear = gr.Button("Clear", size="sm", min_width=90)
+                self.hidden = gr.Markdown(elem_id="hidden")
+                self.restore = gr.Button("Restore", variant="primary", size="lg")
+                with gr.Accordion("Options", open=False):
+                    self.aligned = gr.Checkbox(
+                        label="My picture already is an aligned face",
+                        info="A square picture filled by one upright face: skips looking for the face.",
+                    )
+                    self.count = gr.Slider(1, 4, value=1, step=1, label="Variations")
+                    self.seed = gr.Number(
+                        0,
+                        precision=0,
+                        minimum=0,
+                        label="Seed",
+                        info="The same seed gives the same face.",
+                    )
+                    with gr.Row():
+                        self.mask_upload = gr.UploadButton(
+                            "Use a mask file", file_types=["image"], size="sm", min_width=140
+                        )
+                        self.mask_download = gr.DownloadButton("Save this mask", size="sm", min_width=140)
+                self.another = gr.Button("Another photo")
 
+    def _build_result_section(self):
+        with gr.Row():
+            with gr.Column(min_width=320):
+                gr.Markdown("## 2 · See the result")
+                self.result = gr.Image(
+                    label="Restored",
+                    alt_text="The restored face",
+                    format="png",
+                    height=440,
+                    interactive=False,
+                    buttons=["fullscreen"],
+                    elem_id="result",
+                )
+                self.view = gr.Radio([FACE, WHOLE], label="Show", show_label=False, elem_id="view")
+                self.notes = gr.Markdown(elem_id="notes")
+                self.attempts = gr.Gallery(
+                    label="Your attempts: pick the one you like",
+                    columns=4,
+                    fit_columns=False,
+                    height=230,
+                    object_fit="contain",
+                    allow_preview=False,
+                    buttons=[],
+                    elem_id="attempts",
+                )
+                self.download = gr.DownloadButton("Download the result", variant="primary")
+            with gr.Column(min_width=320):
+                gr.Markdown("## 3 · Repaint the layout")
+                with gr.Row():
+                    self.edits = [gr.Button(name, size="sm", min_width=120) for name in EDITS]
+                self.layout = gr.ImageEditor(
+                    type="pil",
+                    format="png",
+                    label="Layout",
+                    height=440,
+                    layers=False,
+                    sources=(),
+                    transforms=(),
+                    canvas_size=(16, 16),
+                    brush=class_brush(FIRST_CLASS),
+                    elem_id="layout",
+                )
+                self.palette = gr.Radio(
+                    [(name.capitalize(), index) for index, name in enumerate(CLASSES)],
+                    value=FIRST_CLASS,
+                    label="Paint with",
+                    info="Left and right are the person's own. Paint beyond the hole, and the hole grows.",
+                    elem_id="palette",
+                )
+                with gr.Row():
+                    self.render = gr.Button("Render", variant="primary")
+                    self.reset = gr.Button("Undo my changes")
+                with gr.Accordion("Fill a whole region", open=False):
+                    self.region = gr.Dropdown(
+                        [(name.capitalize(), index) for index, name in enumerate(CLASSES)],
+                        value=CLASSES.index("hat"),
+                        label="Region to fill with what the brush paints",
+                    )
+                    self.fill = gr.Button("Fill it")
 
-def build_result_section(visit, options):
-    """Steps 2 to 4; returns the layout's editor and, in the order of `show_attempt`, what shows a result."""
-    _, seed, count = options
-    with gr.Row():
-        with gr.Column(min_width=320):
-            gr.Markdown("## 2 · See the result")
-            result = gr.Image(
-                label="Restored",
-                format="png",
-                height=440,
-                buttons=["download", "fullscreen"],
-                elem_id="result",
+    def _build_compare_section(self):
+        gr.Markdown("## 4 · Compare and take home")
+        with gr.Row():
+            self.left = gr.Dropdown(label="Left side", elem_id="left-side")
+            self.right = gr.Dropdown(label="Right side", elem_id="right-side")
+        self.slider = gr.ImageSlider(
+            label="Left | right", format="png", max_height=520, interactive=False, elem_id="compare"
+        )
+        with gr.Row():
+            with gr.Column(min_width=320):
+                self.make_sheet = gr.Button("All on one sheet")
+                self.sheet = gr.Image(
+                    label="Sheet",
+                    alt_text="All pictures side by side",
+                    format="png",
+                    interactive=False,
+                    visible=False,
+                    elem_id="sheet",
+                )
+            with gr.Column(min_width=320):
+                self.make_files = gr.Button("Layout and mask as files")
+                self.files = gr.File(
+                    label="Files", file_count="multiple", interactive=False, visible=False, elem_id="files"
+                )
+                self.example = gr.Textbox(visible=False)
+                self.share = gr.Button("Link to this example", visible=False)
+                self.link = gr.Textbox(
+                    label="Link", buttons=["copy"], interactive=False, visible=False, elem_id="link"
+                )
+
+    def _build_endpoints(self):
+        """Offer the three steps to programs, under names of their own and with plain pictures in and out."""
+        with gr.Row(visible=False):
+            photo = gr.File(label="photo")
+            mask = gr.File(label="mask, white where to fill")
+            layout = gr.File(label="layout in the classes' colours")
+            align = gr.Checkbox(True, label="find and align the face first")
+            seed = gr.Number(0, precision=0, label="seed")
+            restored = gr.Image(format="png", label="restored photo")
+            predicted = gr.Image(format="png", label="layout in the classes' colours")
+            trigger = gr.Button().click
+        for handler, inputs, outputs in (
+            (api_restore, [photo, mask, align, seed], [restored, predicted]),
+            (api_predict_layout, [photo, mask, align], predicted),
+            (api_render_layout, [photo, mask, layout, align, seed], restored),
+        ):
+            name = handler.__name__.removeprefix("api_")
+            trigger(handler, inputs, outputs, api_name=name, concurrency_limit=1, concurrency_id="model")
+
+    # Events
+
+    def _tie_events(self):
+        photo_parts = [*(self.visit, self.upload, self.choosing, self.painting, self.editor, self.hidden)]
+        attempt_parts = [
+            *(self.visit, self.results, self.result, self.notes, self.attempts, self.download),
+            *(self.editor, self.layout, self.seed, self.view, self.left, self.right, self.slider),
+            *(self.sheet, self.files, self.example, self.share, self.link),
+        ]
+        everything = [*dict.fromkeys(photo_parts + attempt_parts), self.aligned]
+
+        # Not decoded by Gradio: `read_photo` turns a photo upright and has a sentence for a bad one.
+        on(self.upload.input, self.open_photo, self.upload, everything, self.upload, preprocess=False)
+        picked = on(self.gallery.select, self.pick_example, None, everything)
+        opened = on(self.blocks.load, self.open_link, None, everything)
+        on(self.another.click, self.start_over, None, everything)
+
+        drawn = [self.visit, self.editor]
+        mask_parts = [self.visit, self.editor, self.hidden]
+        for name, button in zip(PARTS, self.parts, strict=True):
+            handler = functools.partial(self.toggle_part, name)
+            on_model(button.click, handler, [*drawn, self.aligned], mask_parts, wait_on=self.hidden)
+        on(self.invert.click, self.invert_mask, drawn, mask_parts)
+        on(self.surprise.click, self.randomize_mask, drawn, mask_parts)
+        on(self.clear.click, self.clear_mask, self.visit, mask_parts)
+        on(self.mask_upload.upload, self.use_mask_file, [self.visit, self.mask_upload], mask_parts)
+        on(self.mask_download.click, self.save_mask, drawn, self.mask_download)
+
+        inputs = [*drawn, self.aligned, self.seed, self.count]
+        restored = on_model(
+            self.restore.click, self.press_restore, inputs, attempt_parts, wait_on=self.editor
+        )
+        edited = [self.visit, self.layout, self.seed, self.count]
+        on_model(self.render.click, self.press_render, edited, attempt_parts, wait_on=self.result)
+        for name, button in zip(EDITS, self.edits, strict=True):
+            handler = functools.partial(self.press_edit, name)
+            on_model(button.click, handler, edited, attempt_parts, wait_on=self.result)
+        for event in (restored, picked, opened):
+            event.success(None, js=SCROLL_TO_RESULT)
+
+        on(self.palette.input, self.pick_class, self.palette, self.layout)
+        on(self.fill.click, self.press_fill, [self.layout, self.region, self.palette], self.layout)
+        on(self.reset.click, self.reset_layout, self.visit, self.layout)
+        on(self.attempts.select, self.return_to, self.visit, attempt_parts)
+        for side in (self.left, self.right):
+            on(
+                side.input,
+                self.compare,
+                [self.visit, self.left, self.right],
+                self.slider,
+                wait_on=self.slider,
             )
-            notes = gr.Markdown(elem_id="notes")
-            gallery = gr.Gallery(
-                label="Pick the one you like",
-                columns=4,
-                height=300,  # two square thumbnails side by side just fit
-                object_fit="contain",
-                allow_preview=False,
-                format="png",
-                buttons=["download"],
+        on(self.make_sheet.click, self.show_sheet, self.visit, self.sheet, wait_on=self.make_sheet)
+        on(self.make_files.click, self.show_files, self.visit, self.files)
+        self.share.click(None, [self.example, self.seed], self.link, js=LINK, api_visibility="private").then(
+            lambda: gr.Textbox(visible=True), None, self.link, api_visibility="private"
+        )
+
+    # Choosing a photo
+
+    def open_photo(self, file):
+        """Open an uploaded file for painting."""
+        photo = read_photo(file["path"])
+        return self._show_photo(Visit(photo, np.zeros((photo.height, photo.width), bool)))
+
+    def pick_example(self, event: gr.SelectData):
+        """Open an example with its hole, and show at once what the model makes of it."""
+        return self._show_example(list(self.examples)[event.index])
+
+    def open_link(self, request: gr.Request):
+        """Open the example that the page's address names, with its seed."""
+        name, seed = request.query_params.get("example"), request.query_params.get("seed", "")
+        if name not in self.examples:
+            return {self.visit: gr.skip()}
+        updates = self._show_example(name)
+        return updates | ({self.seed: int(seed)} if seed.isdecimal() else {})
+
+    def start_over(self):
+        """Go back to choosing a photo; what belongs to the last one is forgotten."""
+        return {
+            self.visit: None,
+            self.upload: None,
+            self.choosing: gr.Row(visible=True),
+            self.painting: gr.Row(visible=False),
+            self.results: gr.Column(visible=False),
+        }
+
+    def _show_example(self, name):
+        example = self.examples[name]
+        visit = Visit(example.photo, example.mask, example=name)
+        notes = hidden_share(example.mask, example.layout, example.frame)
+        attempt = Attempt(
+            "1 · example",
+            example.restored,
+            example.mask,
+            example.layout,
+            example.layout,
+            example.frame,
+            example.seed,
+            notes,
+        )
+        updates = self._show_attempt(visit.with_attempts([attempt]))
+        return self._show_photo(updates[self.visit]) | updates
+
+    def _show_photo(self, visit):
+        return {
+            self.visit: visit,
+            self.upload: None,
+            self.choosing: gr.Row(visible=False),
+            self.painting: gr.Row(visible=True),
+            self.editor: photo_canvas(visit),
+            self.results: gr.Column(visible=False),
+            self.hidden: "",
+            self.aligned: False,
+        }
+
+    # The mask
+
+    def toggle_part(self, part, visit, painting, aligned):
+        """Hide a part of the face, found on the unmasked photo; show it again if it is hidden already."""
+        visit = self._find_face(read_painting(visit, painting), align=not aligned)
+        layout, frame = visit.face
+        area = frame.area_in_photo(PARTS[part](layout), visit.photo.width, visit.photo.height)
+        if not area.any():
+            raise ValueError(f"There is no part of this kind to be seen here: {part.lower()}.")
+        hide = not visit.mask[area].all()
+        return self._show_mask(replace(visit, mask=visit.mask | area if hide else visit.mask & ~area))
+
+    def invert_mask(self, visit, painting):
+        """Hide what is visible, show what is hidden."""
+        visit = read_painting(visit, painting)
+        return self._show_mask(replace(visit, mask=~visit.mask))
+
+    def randomize_mask(self, visit, painting):
+        """Hide a random part of the picture."""
+        visit = read_painting(visit, painting)
+        mask = random_mask(np.random.default_rng(), 256, low=0.1, high=0.5)
+        return self._show_mask(replace(visit, mask=resize_mask(mask, visit.photo.width, visit.photo.height)))
+
+    def clear_mask(self, visit):
+        """Show everything again."""
+        return self._show_mask(replace(visit, mask=np.zeros_like(visit.mask)))
+
+    def use_mask_file(self, visit, path):
+        """Take the mask from a file, white or painted where to fill; it is stretched to the photo's size."""
+        mask = read_mask(path)
+        if mask.shape != visit.mask.shape:
+            gr.Info("The mask is of another size than the photo, so it was stretched.")
+        return self._show_mask(replace(visit, mask=resize_mask(mask, visit.photo.width, visit.photo.height)))
+
+    def save_mask(self, visit, painting):
+        """Hand out the mask as a black and white PNG of the photo's size."""
+        path = temporary_file("mask.png")
+        Image.fromarray(read_painting(visit, painting).mask).save(path)
+        return str(path)
+
+    def _find_face(self, visit, align):
+        if visit.face is None or visit.align != align:
+            result = restore(visit.photo, np.zeros_like(visit.mask), align=align, seed=0)[0]
+            visit = replace(visit, face=(result.layout, result.frame), align=align)
+        return visit
+
+    def _show_mask(self, visit):
+        note = hidden_share(visit.mask, *visit.face) if visit.face else ""
+        return {self.visit: visit, self.editor: photo_canvas(visit), self.hidden: note}
+
+    # Restoring and repainting
+
+    def press_restore(self, visit, painting, aligned, seed, count):
+        """Restore the painted part of the photo and show it with its layout."""
+        visit = replace(read_painting(visit, painting), align=not aligned)
+        results, seconds = timed(restore, visit.photo, visit.mask, align=visit.align, seed=seed, count=count)
+        updates = self._add_attempts(visit, results, results[0].layout, seed, seconds, "seed {seed}")
+        return updates | {self.layout: layout_canvas(results[0].layout)}
+
+    def press_render(self, visit, painting, seed, count):
+        """Paint the face again from the layout as the visitor repainted it."""
+        return self._render(visit, read_layout(painting), seed, count, "repainted")
+
+    def press_edit(self, name, visit, painting, seed, count):
+        """Change the layout by a ready-made edit and paint the face again."""
+        layout = EDITS[name](read_layout(painting))
+        if (layout == visit.attempt.layout).all():
+            raise ValueError(f"There is nothing to change for this: {name.lower()}.")
+        return self._render(visit, layout, seed, count, name.lower()) | {self.layout: layout_canvas(layout)}
+
+    def _render(self, visit, layout, seed, count, title):
+        attempt = visit.attempt
+        mask = widen_hole(attempt.mask, attempt.layout, layout, attempt.frame)
+        results, seconds = timed(
+            restore, visit.photo, mask, layout=layout, frame=attempt.frame, seed=seed, count=count
+        )
+        widened = mask is not attempt.mask
+        visit = replace(visit, mask=mask)
+        updates = self._add_attempts(visit, results, attempt.predicted, seed, seconds, title, widened)
+        return updates | ({self.editor: photo_canvas(visit)} if widened else {})
+
+    def _add_attempts(self, visit, results, predicted, seed, seconds, title, widened=False):
+        seed = int(seed or 0)
+        result = results[0]
+        notes = [
+            *result.notes,
+            *(["The hole was widened where you repainted around it."] if widened else []),
+            hidden_share(visit.mask, result.layout, result.frame),
+            f"Took {seconds:.1f} s.",
+        ]
+        attempts = [
+            Attempt(
+                f"{visit.made + number + 1} · {title.format(seed=seed)}"
+                + (f", variation {number + 1}" if len(results) > 1 else ""),
+                each.image,
+                visit.mask,
+                predicted,
+                each.layout,
+                each.frame,
+                seed,
+                " ".join(notes),
             )
-            download = gr.DownloadButton("Download as PNG")
-        with gr.Column(min_width=320):
-            gr.Markdown("## 3 · Repaint the layout")
-            layout = gr.ImageEditor(
-                type="pil",
-                format="png",
-                label="Layout",
-                height=440,
-                layers=False,
-                transforms=(),
-                sources=(),
-                brush=class_brush(FIRST_CLASS),
-                elem_id="layout",
-            )
-            palette = gr.Radio(
-                [(name.capitalize(), index) for index, name in enumerate(CLASSES)],
-                value=FIRST_CLASS,
-                label="Paint with",
-                info="Left and right are the person's own.",
-                elem_id="palette",
-            )
-            with gr.Row():
-                render_button = gr.Button("Render", variant="primary")
-                reset_button = gr.Button("Undo my changes")
-    gr.Markdown("## 4 · Compare")
-    left = gr.Radio(LEFT_SIDES, value=YOUR_PHOTO, label="Left side", elem_id="left-side")
-    slider = gr.ImageSlider(label="Left side | restored", format="png", max_height=520, elem_id="compare")
+            for number, each in enumerate(results)
+        ]
+        return self._show_attempt(visit.with_attempts(attempts)) | {self.layout: gr.skip()}
 
-    chosen_parts = [visit, result, left, slider, download]
-    parts = [notes, gallery, *chosen_parts]
-    run_model(render_button.click, press_render, [visit, layout, seed, count], parts, waiting=result)
-    reset_button.click(reset_layout, visit, layout, api_visibility="private")
-    palette.input(pick_class, palette, layout, show_progress="hidden", queue=False, api_visibility="private")
-    gallery.select(choose, visit, chosen_parts, show_progress="hidden", api_visibility="private")
-    left.input(compare, [visit, left], slider, api_visibility="private")
-    return layout, parts
+    def return_to(self, visit, event: gr.SelectData):
+        """Go back to an attempt: its picture, mask, layout and seed."""
+        visit = replace(visit, chosen=event.index, mask=visit.attempts[event.index].mask)
+        return self._show_attempt(visit) | {self.editor: photo_canvas(visit), self.seed: visit.attempt.seed}
+
+    def _show_attempt(self, visit):
+        attempt = visit.attempt
+        path = temporary_file("restored-face.png")
+        save_png(attempt.image, path)
+        thumbnails = [(fit(visit.shown(each.image), 320), each.title) for each in visit.attempts]
+        choices = [PHOTO, HOLE, OVERLAY, *BASELINES, *(each.title for each in visit.attempts)]
+        return {
+            self.results: gr.Column(visible=True),
+            **self._show_views(visit, PHOTO, attempt.title),
+            self.view: FACE if visit.close_up else WHOLE,
+            self.notes: attempt.notes,
+            self.attempts: gr.Gallery(thumbnails, selected_index=visit.chosen),
+            self.download: str(path),
+            self.layout: layout_canvas(attempt.layout),
+            self.left: gr.Dropdown(choices, value=PHOTO),
+            self.right: gr.Dropdown(choices, value=attempt.title),
+            self.sheet: gr.Image(visible=False),
+            self.files: gr.File(visible=False),
+            self.example: visit.example,
+            self.share: gr.Button(visible=bool(visit.example)),
+            self.link: gr.Textbox(visible=False),
+        }
+
+    def _show_views(self, visit, left, right):
+        return {
+            self.visit: visit,
+            self.result: visit.shown(visit.attempt.image),
+            self.slider: self.compare(visit, left, right),
+        }
+
+    def switch_view(self, visit, view, left, right):
+        """Show the face, or the whole photo."""
+        return self._show_views(replace(visit, close_up=view == FACE), left, right)
+
+    def pick_class(self, index):
+        """Give the layout's brush the colour of a class."""
+        return gr.ImageEditor(brush=class_brush(index))
+
+    def press_fill(self, painting, old, new):
+        """Fill a region of the layout with the class of the brush."""
+        return layout_canvas(fill_region(read_layout(painting), old, new))
+
+    def reset_layout(self, visit):
+        """Bring the predicted layout back."""
+        return layout_canvas(visit.attempt.predicted)
+
+    # Comparing and taking home
+
+    def compare(self, visit, left, right):
+        """Put two pictures into the slider."""
+        return picture_named(visit, left), picture_named(visit, right)
+
+    def show_sheet(self, visit):
+        """Put all pictures on one sheet."""
+        names = (PHOTO, HOLE, OVERLAY, *BASELINES, *(each.title for each in visit.attempts))
+        path = temporary_file("sheet.png")
+        save_png(comparison_sheet({name: picture_named(visit, name) for name in names}), path)
+        return gr.Image(str(path), visible=True)
+
+    def show_files(self, visit):
+        """Hand out the layout as class ids and in colours, and the mask."""
+        layout, attempt = visit.attempt.layout, visit.attempt
+        pictures = {
+            "layout-class-ids.png": Image.fromarray(layout),
+            "layout-colours.png": layout_to_picture(layout),
+            "mask.png": Image.fromarray(attempt.mask),
+        }
+        paths = []
+        for name, picture in pictures.items():
+            paths.append(str(temporary_file(name)))
+            picture.save(paths[-1])
+        return gr.File(paths, visible=True)
 
 
-def add_api_endpoints():
-    """Offer the three steps to programs, under names of their own and with plain pictures in and out."""
-    with gr.Row(visible=False):
-        photo = gr.File(label="photo")
-        mask = gr.File(label="mask, white where to fill")
-        layout = gr.File(label="layout in the classes' colours")
-        align = gr.Checkbox(True, label="find and align the face first")
-        seed = gr.Number(0, precision=0, label="seed")
-        restored = gr.Image(format="png", label="restored photo")
-        predicted = gr.Image(format="png", label="layout in the classes' colours")
-        trigger = gr.Button().click
-        run_model(trigger, api_restore, [photo, mask, align, seed], [restored, predicted], name="restore")
-        run_model(trigger, api_predict_layout, [photo, mask, align], predicted, name="predict_layout")
-        inputs = [photo, mask, layout, align, seed]
-        run_model(trigger, api_render_layout, inputs, restored, name="render_layout")
+def picture_named(visit, name):
+    """The picture that a visitor chose to compare, as large as it is shown."""
+    photo, attempt = visit.photo, visit.attempt
+    if name == PHOTO:
+        picture = photo
+    elif name == HOLE:
+        picture = tint_hole(photo, attempt.mask)
+    elif name == OVERLAY:
+        picture = overlay_layout(attempt.image, attempt.layout, attempt.frame)
+    elif name in BASELINES:
+        picture = Image.fromarray(BASELINES[name](np.asarray(photo), attempt.mask))
+    else:
+        picture = next(each.image for each in visit.attempts if each.title == name)
+    return visit.shown(picture)
 
 
-def run_model(event, handler, inputs, outputs, *, waiting=None, name=None):
-    """Tie an event to a handler that runs the model; all of them wait in one queue, one at a time."""
-    done = event(
-        handler,
+def timed(function, *args, **options):
+    """What the function returns, and how many seconds it took."""
+    started = time.perf_counter()
+    return function(*args, **options), time.perf_counter() - started
+
+
+def on(event, handler, inputs, outputs, wait_on=None, **options):
+    """Tie an event to a handler; what goes wrong in it is told in plain words."""
+    return event(
+        in_plain_words(handler),
         inputs,
         outputs,
-        show_progress="minimal",  # the time and the place in the queue, without covering the picture
-        show_progress_on=waiting,
-        concurrency_limit=1,
-        concurrency_id="model",
-        api_name=name,
-        api_visibility="public" if name else "private",
+        show_progress="minimal" if wait_on else "hidden",  # without covering the picture
+        show_progress_on=wait_on,
+        api_visibility="private",
+        **options,
     )
-    if waiting:
-        done.success(None, js=SCROLL_TO_RESULT)
+
+
+def on_model(event, handler, inputs, outputs, wait_on):
+    """The same for a handler that runs the model: all of these wait in one queue, one at a time."""
+    return on(event, handler, inputs, outputs, wait_on, concurrency_limit=1, concurrency_id="model")
 
 
 if __name__ == "__main__":
-    build_page().launch(theme=THEME, css=CSS, footer_links=["api", "gradio", "settings"], run_history=False)
+    Page().blocks.launch(theme=THEME, css=CSS, footer_links=["api", "gradio", "settings"], run_history=False)

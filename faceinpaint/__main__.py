@@ -1,4 +1,4 @@
-"""The command line: `python -m faceinpaint restore | evaluate | label | train`."""
+"""The command line: `python -m faceinpaint restore | examples | evaluate | label | train`."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from . import evaluation, photos
+from . import evaluation, examples, photos
 from .pipeline import FaceInpainter
 from .semantics import layout_to_picture
 
@@ -23,6 +23,7 @@ def main(arguments=None):
     runs = {}
     for name, text, add_arguments, run in (
         ("restore", "restore a photo, or a folder of photos", _add_restore_arguments, restore),
+        ("examples", "restore the page's examples anew", examples.add_arguments, examples.main),
         ("evaluate", "measure on faces and masks", evaluation.add_arguments, evaluation.main),
         ("label", "label faces by Stage 1", command.add_label_arguments, command.label_command),
         ("train", "train the prior or a stage", command.add_train_arguments, command.train_command),

@@ -86,6 +86,11 @@ class FaceFrame:
         """2 x 3 float64 similarity from pixels of the aligned face to photo pixels."""
         return cv2.invertAffineTransform(self.matrix)
 
+    @property
+    def side(self):
+        """Side of the frame in photo pixels."""
+        return self.size * math.hypot(*self.inverse[:, 0])
+
     def to_frame(self, points):
         """Photo coordinates (N x 2) as coordinates of the aligned face."""
         return _transform(self.matrix, points)
@@ -104,6 +109,14 @@ class FaceFrame:
             inside = _inside(matrix, right - left, bottom - top, self.size, self.size)
             covered[region] = area[region] & inside
         return covered
+
+    def area_in_photo(self, area, width, height):
+        """An area of the aligned face, size x size bool, as one of the width x height photo, H x W bool."""
+        return _move_area(area, self.inverse, width, height)
+
+    def area_in_face(self, area):
+        """An area of the photo, H x W bool, as one of the aligned face, size x size bool."""
+        return _move_area(area, self.matrix, self.size, self.size)
 
 
 def warp_to_frame(photo, mask, frame):
@@ -456,6 +469,10 @@ def _inside(matrix, width, height, other_width, other_height):
         there = row[0] * x + row[1] * y + row[2]
         inside &= (there > -0.5 - 1e-6) & (there < limit - 0.5 + 1e-6)
     return inside
+
+
+def _move_area(area, matrix, width, height):
+    return cv2.warpAffine(area.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST) > 0
 
 
 def _blacken(photo, hidden):

@@ -7,11 +7,13 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 PARTS = {
     "left eye": (4, 6),
     "right eye": (5, 7),
     "eyes": (3, 4, 5, 6, 7),
+    "glasses": (3,),
     "nose": (2,),
     "mouth": (10, 11, 12),
     "hair": (13, 14),
@@ -112,3 +114,34 @@ def part_mask(layout, part, grow=0):
     if grow:
         mask = F.max_pool2d(mask[:, None].float(), 2 * grow + 1, stride=1, padding=grow)[:, 0] > 0
     return mask
+
+
+def lower_half(layout):
+    """The hole of a medical mask: the face below the middle of the nose; H x W class ids to H x W bool."""
+    rows = np.flatnonzero((layout == 2).any(1))
+    middle = (rows.min() + 2 * rows.max()) // 3 if rows.size else layout.shape[0] * 6 // 10
+    mask = np.isin(layout, (1, 2, 10, 11, 12))
+    mask[:middle] = False
+    return mask
+
+
+def resize_mask(mask, width, height):
+    """A mask at another size; a smaller one that was made larger comes back unchanged. H x W bool."""
+    if mask.shape == (height, width):
+        return mask
+    return np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+
+
+def repaint_mask(mask, painted):
+    """Take over into `mask` what was painted, or erased, on a canvas of another size that showed it.
+
+    Args:
+        mask: H x W bool.
+        painted: bool array of the canvas's size.
+
+    Returns:
+        H x W bool; it differs from `mask` only where the canvas differs from what it showed.
+    """
+    height, width = mask.shape
+    changed = painted != resize_mask(mask, painted.shape[1], painted.shape[0])
+    return np.where(resize_mask(changed, width, height), resize_mask(painted, width, height), mask)

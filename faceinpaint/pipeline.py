@@ -95,7 +95,7 @@ class FaceInpainter:
         prior = load_network(source, "face_prior") if any(stage.use_prior for stage in stages) else None
         return cls(prior, *stages, device=device, weights_sha256=weights_sha256(source))
 
-    def __call__(self, image, mask, layout=None, align=True, seed=0, num_variations=1):
+    def __call__(self, image, mask, layout=None, align=True, frame=None, seed=0, num_variations=1):
         """Restore a photo.
 
         Args:
@@ -104,6 +104,7 @@ class FaceInpainter:
             layout: 256 x 256 class ids in the frame of the aligned face, to paint from instead of Stage 1's
                 prediction.
             align: find the face and align it first; False where the picture already is an aligned face.
+            frame: `Result.frame` of an earlier result for this photo, to spare looking for the face again.
             seed: of everything random; the same seed gives the same picture.
             num_variations: how many different pictures, 1 to 4; the first one is the likeliest.
 
@@ -119,7 +120,7 @@ class FaceInpainter:
         if not 1 <= num_variations <= MAX_VARIATIONS:
             raise ValueError(f"Between 1 and {MAX_VARIATIONS} variations can be made at once.")
         try:
-            frame = self.locate(image, mask, align)
+            frame = frame or self.locate(image, mask, align)
         except ValueError:
             if mask.any():
                 raise
@@ -134,12 +135,14 @@ class FaceInpainter:
         else:
             layout = self._parse(face[None], unknown[None])[0]
 
-        restored = self._paint(face, unknown, layout, seed, num_variations if mask.any() else 1)
-        notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
+        notes = []
+        if mask.any():
+            restored = self._paint(face, unknown, layout, seed, num_variations)
+        else:
+            restored = [face] * num_variations
+            notes = ["Nothing was painted over, so the picture is as it was."]
         results = [self._assemble(image, mask, frame, face, unknown, layout, new, notes) for new in restored]
-        if num_variations == 1:
-            return results[0]
-        return results * num_variations if not mask.any() else results
+        return results[0] if num_variations == 1 else results
 
     def predict_layout(self, image, mask, align=True):
         """Stage 1 alone: 256 x 256 uint8 class ids of the whole face, in the frame of the aligned face.

@@ -3,6 +3,7 @@
 A layout is an H x W uint8 array of class ids in the order of CelebAMask-HQ (Lee et al. 2020).
 """
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -40,6 +41,9 @@ def layout_to_picture(layout):
 def picture_to_layout(picture):
     """Read a layout from a painted picture; each colour snaps to the class of the nearest colour.
 
+    A colour that is no class's own, next to some that are, is a stroke's soft edge: it snaps to one of those,
+    so that a blend of two classes is never taken for a third.
+
     Args:
         picture: PIL image or H x W x 3 uint8 array, as painted over `layout_to_picture`.
 
@@ -48,10 +52,26 @@ def picture_to_layout(picture):
     """
     if isinstance(picture, Image.Image):
         picture = picture.convert("RGB")
-    colours, inverse = np.unique(np.asarray(picture).reshape(-1, 3), axis=0, return_inverse=True)
+    picture = np.asarray(picture)
+    colours, inverse = np.unique(picture.reshape(-1, 3), axis=0, return_inverse=True)
     distance = ((colours[:, None].astype(np.int32) - PALETTE[None].astype(np.int32)) ** 2).sum(-1)
-    height, width = np.asarray(picture).shape[:2]
-    return distance.argmin(1).astype(np.uint8)[inverse.reshape(-1)].reshape(height, width)
+    inverse = inverse.reshape(picture.shape[:2])
+    layout = distance.argmin(1).astype(np.uint8)[inverse]
+    blended = (distance.min(1) > 0)[inverse]
+    if blended.any() and not blended.all():
+        neighbourhood = np.ones((5, 5), np.uint8)
+        near = np.stack(
+            [
+                cv2.dilate(((layout == index) & ~blended).astype(np.uint8), neighbourhood)
+                for index in range(NUM_CLASSES)
+            ],
+            -1,
+        )[blended]
+        # Without a pure colour nearby, every class is as likely as before.
+        near |= ~near.any(-1, keepdims=True)
+        away = np.where(near > 0, distance[inverse[blended]], np.iinfo(np.int32).max)
+        layout[blended] = away.argmin(-1)
+    return layout
 
 
 def check_layout(layout):

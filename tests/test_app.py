@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from faceinpaint.alignment import FaceFrame
 from faceinpaint.semantics import CLASSES, layout_to_picture
 
 APP = Path(__file__).parents[1] / "app.py"
+LAYOUT = np.zeros((256, 256), np.uint8)
+LAYOUT[40:220, 60:200] = CLASSES.index("skin")
+LAYOUT[180:200, 100:150] = CLASSES.index("upper lip")
+BOX = np.s_[5:15, 10:20]
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +26,11 @@ def app():
     sys.modules["app"] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def page(app):
+    return app.Page()
 
 
 class FakeInpainter:
@@ -34,11 +44,18 @@ class FakeInpainter:
         self.calls.append(SimpleNamespace(image=image, mask=mask, **options))
         if self.error:
             raise self.error
-        layout = options["layout"] if options["layout"] is not None else np.zeros((256, 256), np.uint8)
+        layout = options.get("layout")
         results = []
         for seed in range(options["seed"], options["seed"] + options["num_variations"]):
             filled = Image.fromarray(np.where(mask[..., None], np.uint8(seed), np.asarray(image)))
-            results.append(SimpleNamespace(image=filled, layout=layout, notes=["A note."]))
+            results.append(
+                SimpleNamespace(
+                    image=filled,
+                    layout=LAYOUT if layout is None else layout,
+                    frame=FaceFrame.whole(*image.size),
+                    notes=["A note."],
+                )
+            )
         return results if len(results) > 1 else results[0]
 
     def predict_layout(self, image, mask, align=True):
@@ -52,21 +69,47 @@ def model(app, monkeypatch):
     return fake
 
 
-def editor_value(size=(40, 30), box=(10, 5, 20, 15), layer_scale=1):
-    """What the photo editor delivers: the photo, and one layer with a translucent painted box."""
-    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8))
-    layer = Image.new("RGBA", (size[0] // layer_scale, size[1] // layer_scale))
+@pytest.fixture
+def photo_file(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def visit(page, photo_file):
+    return page.open_photo({"path": photo_file})[page.visit]
+
+
+def painting(visit, box=BOX, scale=1):
+    """What the photo editor delivers: the photo on a canvas, and one layer with a translucent box."""
+    size = visit.photo.width // scale, visit.photo.height // scale
+    alpha = np.zeros((size[1], size[0]), np.uint8)
     if box:
-        layer.paste((124, 58, 237, 178), tuple(edge // layer_scale for edge in box))
-    return {"background": photo.convert("RGBA"), "layers": [layer], "composite": None}
+        alpha[tuple(slice(side.start // scale, side.stop // scale) for side in box)] = 178
+    layer = Image.new("RGBA", size, (124, 58, 237))
+    layer.putalpha(Image.fromarray(alpha))
+    return {"background": visit.photo.resize(size).convert("RGBA"), "layers": [layer], "composite": None}
 
 
-def restore(app, value, aligned=False, seed=0, count=1):
-    """Press Restore; returns the layout's picture and what a result shows, by name."""
-    section, picture, *parts = app.press_restore(value, aligned, seed, count)
-    return picture, dict(
-        zip(("notes", "gallery", "visit", "image", "left", "pair", "file"), parts, strict=True)
-    )
+def repainted(layout):
+    """What the layout editor delivers."""
+    picture = layout_to_picture(layout).resize((512, 512), Image.Resampling.NEAREST).convert("RGBA")
+    return {"background": picture, "layers": [], "composite": None}
+
+
+def box_mask(box=BOX):
+    mask = np.zeros((30, 40), bool)
+    mask[box] = True
+    return mask
+
+
+def press_restore(page, visit, box=BOX, seed=0, count=1):
+    return page.press_restore(visit, painting(visit, box), False, seed, count)
+
+
+def pixels(picture):
+    return np.asarray(Image.open(picture) if isinstance(picture, str | Path) else picture)
 
 
 def test_import_starts_nothing_and_loads_no_weights():
@@ -77,113 +120,258 @@ def test_import_starts_nothing_and_loads_no_weights():
     subprocess.run([sys.executable, "-c", script], cwd=APP.parent, check=True, timeout=300)
 
 
-def test_page_names_its_endpoints_and_is_queued(app):
-    page = app.build_page()
-    public = {fn.api_name for fn in page.fns.values() if fn.api_visibility == "public"}
+def test_page_names_its_endpoints_and_is_queued(app, page):
+    public = {fn.api_name for fn in page.blocks.fns.values() if fn.api_visibility == "public"}
     assert public == {"restore", "predict_layout", "render_layout"}
-    model_events = [fn for fn in page.fns.values() if fn.concurrency_id == "model"]
-    assert len(model_events) == 5 and all(fn.queue and fn.concurrency_limit == 1 for fn in model_events)
-    assert page.delete_cache == (3600, 3600)
+    model_events = [fn for fn in page.blocks.fns.values() if fn.concurrency_id == "model"]
+    assert len(model_events) == 5 + len(app.PARTS) + len(app.EDITS)
+    assert all(fn.queue and fn.concurrency_limit == 1 for fn in model_events)
+    assert page.blocks.delete_cache == (3600, 3600)
 
 
-def test_mask_is_what_is_painted_and_the_photo_is_untouched(app):
-    value = editor_value()
-    photo, mask = app.read_painting(value)
-    assert photo.mode == "RGB"
-    np.testing.assert_array_equal(photo, value["background"].convert("RGB"))
-    expected = np.zeros((30, 40), bool)
-    expected[5:15, 10:20] = True
-    np.testing.assert_array_equal(mask, expected)
+class TestMask:
+    def test_is_what_is_painted(self, app, visit):
+        np.testing.assert_array_equal(app.read_painting(visit, painting(visit)).mask, box_mask())
+
+    def test_of_a_smaller_canvas_is_scaled_to_the_photo(self, app, visit):
+        read = app.read_painting(visit, painting(visit, np.s_[4:14, 10:20], scale=2))
+        np.testing.assert_array_equal(read.mask, box_mask(np.s_[4:14, 10:20]))
+
+    def test_without_a_photo_the_page_asks_for_one(self, app):
+        with pytest.raises(ValueError, match="no photo yet"):
+            app.read_painting(None, None)
+
+    def test_comes_back_as_it_was_saved_whichever_way_it_came(self, app, page, visit, model):
+        painted = painting(visit, np.s_[4:14, 10:20], scale=2)
+        file = page.save_mask(visit, painted)
+        updates = page.use_mask_file(visit, file)
+        canvas = updates[page.editor]
+        # The editor sends the strokes back as it showed them.
+        value = {"background": canvas["background"].convert("RGBA"), "layers": canvas["layers"]}
+        page.press_restore(updates[page.visit], value, False, 0, 1)
+        page.press_restore(visit, painted, False, 0, 1)
+        np.testing.assert_array_equal(model.calls[0].mask, model.calls[1].mask)
+
+    def test_of_another_size_is_stretched(self, page, visit, tmp_path, monkeypatch):
+        told = []
+        monkeypatch.setattr(gr, "Info", told.append)
+        Image.fromarray(np.kron(box_mask(), np.ones((3, 3), bool))).save(tmp_path / "large.png")
+        np.testing.assert_array_equal(
+            page.use_mask_file(visit, tmp_path / "large.png")[page.visit].mask, box_mask()
+        )
+        assert "stretched" in told[0]
+
+    def test_can_be_inverted_cleared_and_drawn_at_random(self, page, visit):
+        inverted = page.invert_mask(visit, painting(visit))
+        np.testing.assert_array_equal(inverted[page.visit].mask, ~box_mask())
+        shown = np.asarray(inverted[page.editor]["layers"][0].getchannel("A")) > 0
+        np.testing.assert_array_equal(shown, ~box_mask())
+        assert not page.clear_mask(inverted[page.visit])[page.visit].mask.any()
+        assert 0.05 < page.randomize_mask(visit, painting(visit))[page.visit].mask.mean() < 0.6
+
+    def test_a_part_is_added_and_taken_away_again(self, page, visit, model):
+        updates = page.toggle_part("Mouth", visit, painting(visit), False)
+        mouth = updates[page.visit].mask & ~box_mask()
+        assert mouth[20:24, 16:21].all() and not mouth[:16].any()
+        assert not model.calls[0].mask.any() and model.calls[0].align
+        assert updates[page.hidden].endswith("of the face is hidden.")
+        again = page.toggle_part("Mouth", updates[page.visit], updates[page.editor], False)
+        assert not (again[page.visit].mask & mouth).any()
+        assert len(model.calls) == 1  # the face is found once
+
+    def test_a_part_that_is_not_there_is_refused(self, page, visit, model):
+        with pytest.raises(ValueError, match="hair"):
+            page.toggle_part("Hair", visit, painting(visit), False)
 
 
-def test_mask_of_a_smaller_canvas_is_scaled_to_the_photo(app):
-    _, mask = app.read_painting(editor_value(size=(80, 60), box=(20, 10, 40, 30), layer_scale=2))
-    assert mask.shape == (60, 80)
-    assert mask[10:30, 20:40].all() and mask.sum() == 400
+class TestRestore:
+    def test_shows_layout_result_and_notes(self, page, visit, model):
+        shown = page.press_restore(visit, painting(visit), True, 7, 1)
+        call = model.calls[0]
+        assert (call.align, call.seed, call.num_variations) == (False, 7, 1)
+        np.testing.assert_array_equal(call.mask, box_mask())
+        canvas = shown[page.layout]["background"]
+        np.testing.assert_array_equal(np.asarray(canvas)[::2, ::2], layout_to_picture(LAYOUT))
+        assert shown[page.notes].startswith("A note.") and " Took " in shown[page.notes]
+        assert "of the face is hidden." in shown[page.notes]
+        before, after = shown[page.slider]
+        np.testing.assert_array_equal(before, visit.photo)
+        np.testing.assert_array_equal(after, shown[page.result])
+        np.testing.assert_array_equal(pixels(shown[page.download]), shown[page.result])
+
+    def test_the_download_says_that_it_was_edited_by_ai(self, page, visit, model):
+        with Image.open(press_restore(page, visit)[page.download]) as picture:
+            assert "Edited by AI" in picture.info["Description"]
+            assert "compositeWithTrainedAlgorithmicMedia" in picture.info["XML:com.adobe.xmp"]
+
+    def test_variations_are_attempts_to_choose_from(self, page, visit, model):
+        shown = press_restore(page, visit, seed=None, count=3)
+        # A photo is aligned unless the visitor says that it already is.
+        assert model.calls[-1].align
+        titles = [attempt.title for attempt in shown[page.visit].attempts]
+        assert titles == [f"{i} · seed 0, variation {i}" for i in (1, 2, 3)]
+        chosen = page.return_to(shown[page.visit], SimpleNamespace(index=2))
+        assert np.asarray(chosen[page.result])[10, 15].tolist() == [2, 2, 2]
+
+    def test_going_back_to_an_attempt_brings_all_of_it_back(self, page, visit, model):
+        first = press_restore(page, visit, seed=3)[page.visit]
+        hair = LAYOUT.copy()
+        hair[200:230, :40] = CLASSES.index("hair")
+        second = page.press_render(first, repainted(hair), 8, 1)[page.visit]
+        back = page.return_to(second, SimpleNamespace(index=0))
+        assert back[page.seed] == 3
+        np.testing.assert_array_equal(back[page.visit].mask, box_mask())
+        np.testing.assert_array_equal(
+            np.asarray(back[page.layout]["background"])[::2, ::2], layout_to_picture(LAYOUT)
+        )
+        forth = page.return_to(second, SimpleNamespace(index=1))
+        np.testing.assert_array_equal(
+            np.asarray(forth[page.layout]["background"])[::2, ::2], layout_to_picture(hair)
+        )
+        assert forth[page.seed] == 8 and forth[page.visit].mask.sum() > box_mask().sum()
+
+    def test_only_the_latest_attempts_are_kept(self, app, page, visit, model):
+        for _ in range(app.MAX_ATTEMPTS + 1):
+            visit = press_restore(page, visit)[page.visit]
+        assert len(visit.attempts) == app.MAX_ATTEMPTS
+        assert visit.attempt.title.startswith(f"{app.MAX_ATTEMPTS + 1} ·")
 
 
-@pytest.mark.parametrize("background", [None, Image.new("RGBA", (8, 8))], ids=["missing", "transparent"])
-def test_without_a_photo_the_page_asks_for_one(app, model, background):
-    with pytest.raises(gr.Error, match="no photo yet"):
-        restore(app, {"background": background, "layers": [], "composite": None})
-    assert not model.calls
+class TestLayout:
+    def test_render_paints_to_the_repainted_layout_where_the_face_was(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        edited = LAYOUT.copy()
+        edited[60:80, 60:110] = CLASSES.index("hair")  # inside the hole
+        shown = page.press_render(visit, repainted(edited), 3, 1)
+        call = model.calls[1]
+        np.testing.assert_array_equal(call.layout, edited)
+        assert call.frame is visit.attempt.frame and call.seed == 3
+        np.testing.assert_array_equal(call.mask, box_mask())
+        assert "widened" not in shown[page.notes]
+        reset = page.reset_layout(shown[page.visit])["background"]
+        np.testing.assert_array_equal(np.asarray(reset)[::2, ::2], layout_to_picture(LAYOUT))
+
+    def test_strokes_beyond_the_hole_widen_it_and_the_page_says_so(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        edited = LAYOUT.copy()
+        edited[170:230, 30:60] = CLASSES.index("hair")
+        shown = page.press_render(visit, repainted(edited), 0, 1)
+        mask = model.calls[1].mask
+        assert mask[box_mask()].all() and mask[20:27, 9:12].all() and not mask[:, 25:].any()
+        assert "The hole was widened" in shown[page.notes]
+        assert (np.asarray(shown[page.editor]["layers"][0].getchannel("A")) > 0).sum() == mask.sum()
+
+    def test_a_ready_made_edit_is_rendered_at_once(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        shown = page.press_edit("Smile", visit, repainted(LAYOUT), 0, 1)
+        assert (model.calls[1].layout == CLASSES.index("mouth")).sum() > 20
+        assert shown[page.visit].attempt.title == "2 · smile"
+        with pytest.raises(ValueError, match="nothing to change for this: glasses off"):
+            page.press_edit("Glasses off", visit, repainted(LAYOUT), 0, 1)
+
+    def test_a_region_is_filled(self, app, page):
+        skin, hat = CLASSES.index("skin"), CLASSES.index("hat")
+        filled = app.read_layout(
+            {
+                "background": page.press_fill(repainted(LAYOUT), skin, hat)["background"].convert("RGBA"),
+                "layers": [],
+            }
+        )
+        np.testing.assert_array_equal(filled == hat, skin == LAYOUT)
+
+    def test_a_wiped_layout_is_refused(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        with pytest.raises(ValueError, match="part of the layout is missing"):
+            page.press_render(visit, {"background": Image.new("RGBA", (512, 512)), "layers": []}, 0, 1)
 
 
-def test_restore_shows_layout_result_and_notes(app, model):
-    value = editor_value()
-    picture, shown = restore(app, value, aligned=True, seed=7)
-    call = model.calls[0]
-    assert (call.align, call.seed, call.num_variations, call.layout) == (False, 7, 1, None)
-    np.testing.assert_array_equal(picture, layout_to_picture(np.zeros((256, 256), np.uint8)))
-    assert shown["notes"].startswith("A note. Took ")
-    np.testing.assert_array_equal(shown["pair"][0], value["background"].convert("RGB"))
-    assert shown["pair"][1] is shown["image"]
-    np.testing.assert_array_equal(Image.open(shown["file"]), shown["image"])
+class TestFailures:
+    def call(self, app, error):
+        def fails():
+            raise error
+
+        with pytest.raises(gr.Error) as caught:
+            app.in_plain_words(fails)()
+        assert not caught.value.print_exception
+        return caught.value.message
+
+    @pytest.mark.parametrize("error", [ValueError("No face was found."), FileNotFoundError("No such file.")])
+    def test_a_refusal_reaches_the_visitor_as_its_sentence(self, app, error):
+        assert self.call(app, error) == str(error)
+
+    def test_an_unexpected_failure_is_a_sentence_too(self, app):
+        assert "CUDA" not in self.call(app, RuntimeError("CUDA error: an illegal memory access"))
+
+    def test_every_event_tells_its_failures_in_plain_words(self, page):
+        handlers = [fn for fn in page.blocks.fns.values() if fn.fn and fn.inputs]
+        bare = [fn.fn for fn in handlers if not hasattr(fn.fn, "__wrapped__")]
+        assert len(handlers) > 30 and not bare
 
 
-def test_variations_can_be_chosen(app, model):
-    _, shown = restore(app, editor_value(), seed=None, count=3)
-    # A photo is aligned unless the visitor says that it already is.
-    assert model.calls[-1].align
-    assert shown["gallery"].visible and len(shown["visit"].results) == 3
-    visit, image, *_ = app.choose(shown["visit"], SimpleNamespace(index=2))
-    assert np.asarray(image)[10, 15].tolist() == [2, 2, 2]
-    assert visit.chosen == 2 and shown["visit"].chosen == 0
+class TestCompare:
+    @pytest.mark.parametrize("left", ["Photo", "With the hole", "Telea", "Navier-Stokes"])
+    def test_any_two_pictures(self, page, visit, model, left):
+        visit = press_restore(page, visit)[page.visit]
+        before, after = page.compare(visit, left, visit.attempt.title)
+        before, photo, hole = np.asarray(before), np.asarray(visit.photo), visit.mask
+        np.testing.assert_array_equal(before[~hole], photo[~hole])
+        assert (before[hole] == photo[hole]).all() == (left == "Photo")
+        np.testing.assert_array_equal(after, visit.attempt.image)
+
+    def test_the_overlay_shows_the_layouts_colours(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        overlay, _ = page.compare(visit, "Layout over the photo", "Photo")
+        assert not np.array_equal(overlay, visit.photo)
+
+    def test_a_small_face_is_shown_close_up_until_asked_otherwise(self, page, visit, model, monkeypatch):
+        small = FaceFrame.square(20, 15, 12)
+        monkeypatch.setattr(FaceFrame, "whole", lambda *size: small)
+        shown = press_restore(page, visit)
+        assert shown[page.view] == "The face" and max(shown[page.result].size) < 16
+        assert Image.open(shown[page.download]).size == visit.photo.size
+        whole = page.switch_view(shown[page.visit], "The whole photo", "Photo", "Photo")
+        assert whole[page.result].size == visit.photo.size
+
+    def test_sheet_and_files(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        assert Image.open(page.show_sheet(visit).value["path"]).width > 800
+        files = {Path(file["path"]).name: Image.open(file["path"]) for file in page.show_files(visit).value}
+        np.testing.assert_array_equal(files["layout-class-ids.png"], LAYOUT)
+        np.testing.assert_array_equal(files["layout-colours.png"], layout_to_picture(LAYOUT))
+        np.testing.assert_array_equal(files["mask.png"], box_mask())
 
 
-def test_render_uses_the_repainted_layout_and_reset_brings_the_prediction_back(app, model):
-    predicted, shown = restore(app, editor_value(), aligned=True)
-    painted = np.full((256, 256), CLASSES.index("hair"), np.uint8)
-    composite = layout_to_picture(painted).convert("RGBA")
-    _, _, visit, *_ = app.press_render(shown["visit"], {"composite": composite}, 3, 1)
-    call = model.calls[1]
-    np.testing.assert_array_equal(call.layout, painted)
-    assert (call.align, call.seed) == (False, 3)
-    np.testing.assert_array_equal(app.reset_layout(visit), predicted)
+class TestExamples:
+    def test_open_with_their_result(self, page, model):
+        shown = page.pick_example(SimpleNamespace(index=0))
+        example = next(iter(page.examples.values()))
+        assert not model.calls
+        assert shown[page.visit].attempt.image.size == example.photo.size
+        np.testing.assert_array_equal(shown[page.visit].mask, example.mask)
+
+    def test_open_from_a_link_with_its_seed(self, page):
+        name = next(iter(page.examples))
+        request = SimpleNamespace(query_params={"example": name, "seed": "5"})
+        shown = page.open_link(request)
+        assert shown[page.seed] == 5 and shown[page.example] == name
+
+    @pytest.mark.parametrize("query", [{}, {"example": "../secret"}, {"seed": "1"}])
+    def test_an_address_without_an_example_opens_the_plain_page(self, page, query):
+        assert list(page.open_link(SimpleNamespace(query_params=query))) == [page.visit]
+
+    def test_a_visitors_own_photo_gets_no_link(self, page, visit, model):
+        shown = press_restore(page, visit)
+        assert not shown[page.example] and not shown[page.share].visible
 
 
-def test_a_wiped_layout_is_refused(app, model):
-    _, shown = restore(app, editor_value())
-    with pytest.raises(gr.Error, match="part of the layout is missing"):
-        app.press_render(shown["visit"], {"composite": Image.new("RGBA", (256, 256))}, 0, 1)
-
-
-@pytest.mark.parametrize("error", [ValueError("No face was found."), FileNotFoundError("No face was found.")])
-def test_a_refusal_reaches_the_visitor_as_its_sentence(app, model, error):
-    model.error = error
-    with pytest.raises(gr.Error) as caught:
-        restore(app, editor_value())
-    assert caught.value.message == "No face was found."
-    assert not caught.value.print_exception
-
-
-def test_an_unexpected_failure_is_a_sentence_too(app, model):
-    model.error = RuntimeError("CUDA error: an illegal memory access")
-    with pytest.raises(gr.Error) as caught:
-        restore(app, editor_value())
-    assert "CUDA" not in caught.value.message
-
-
-@pytest.mark.parametrize("left", ["Your photo", "Telea", "Navier-Stokes"])
-def test_compare_with_the_photo_and_with_other_methods(app, model, left):
-    _, shown = restore(app, editor_value())
-    before, after = app.compare(shown["visit"], left)
-    before, photo, hole = np.asarray(before), np.asarray(shown["visit"].photo), shown["visit"].mask
-    np.testing.assert_array_equal(before[~hole], photo[~hole])
-    assert (before[hole] == photo[hole]).all() == (left == "Your photo")
-    assert after is shown["image"]
-
-
-def test_endpoints_take_and_give_plain_pictures(app, model, tmp_path):
-    photo, mask = app.read_painting(editor_value())
-    photo.save(tmp_path / "photo.png")
-    Image.fromarray(mask).save(tmp_path / "mask.png")
-    files = [str(tmp_path / name) for name in ("photo.png", "mask.png", "layout.png")]
+def test_endpoints_take_and_give_plain_pictures(app, model, photo_file, tmp_path):
+    Image.fromarray(box_mask()).save(tmp_path / "mask.png")
+    files = [str(photo_file), str(tmp_path / "mask.png"), str(tmp_path / "layout.png")]
     restored, layout = app.api_restore(*files[:2], True, 5)
     assert np.asarray(restored)[10, 15].tolist() == [5, 5, 5] and layout.size == (256, 256)
-    np.testing.assert_array_equal(model.calls[0].mask, mask)
+    np.testing.assert_array_equal(model.calls[0].mask, box_mask())
     app.api_predict_layout(*files[:2], True).save(files[2])
-    assert app.api_render_layout(*files, True, 0).size == photo.size
+    assert app.api_render_layout(*files, True, 0).size == (40, 30)
     assert (model.calls[1].layout == 13).all()
 
 
@@ -191,15 +379,3 @@ def test_endpoints_refuse_what_is_no_picture_with_a_sentence(app, model, tmp_pat
     (tmp_path / "letter.png").write_text("not a picture")
     with pytest.raises(gr.Error, match="letter.png is not a picture"):
         app.api_restore(str(tmp_path / "letter.png"), str(tmp_path / "letter.png"), True, 0)
-
-
-def test_examples_become_paintings(app, tmp_path):
-    Image.new("RGB", (16, 12), "red").save(tmp_path / "a.png")
-    mask = Image.new("L", (16, 12))
-    mask.paste(255, (2, 3, 6, 7))
-    mask.save(tmp_path / "a.mask.png")
-    Image.new("RGB", (16, 12)).save(tmp_path / "without_mask.png")
-    (painting,) = app.example_paintings(tmp_path)
-    photo, read = app.read_painting(painting)
-    np.testing.assert_array_equal(photo, Image.open(tmp_path / "a.png"))
-    np.testing.assert_array_equal(read, np.asarray(mask) > 0)

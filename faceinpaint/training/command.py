@@ -50,7 +50,15 @@ def add_train_arguments(parser):
         option("--no-prior", action="store_true", help="train without the face prior")
         option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
         option("--precision", choices=["auto", "fp32", "bf16"], default="auto")
-        option("--weight", nargs="*", default=[], metavar="PREFIX=W", help="draw such faces W times as often")
+        for name, what in (("--weight", "PREFIX"), ("--weight-class", "CLASS")):
+            option(
+                name,
+                nargs="*",
+                default=[],
+                type=_weight,
+                metavar=f"{what}=W",
+                help=f"draw faces of this {what.lower()} W times as often",
+            )
         option(
             "--share-labelled", type=float, default=0.0, help="draw labelled faces 1 + this times as often"
         )
@@ -124,6 +132,12 @@ def label_command(options):
     Path(options.out).parent.mkdir(parents=True, exist_ok=True)
     write_label_tar(options.out, [faces.keys[i] for i in chosen.tolist()], torch.cat(labels))
     print(f"{len(chosen)} label maps in {options.out}")
+
+
+def _weight(text):
+    """NAME=W as a pair; argparse turns a ValueError into its own sentence."""
+    name, _, weight = text.partition("=")
+    return name, float(weight)
 
 
 def _validation_batch(options, device):

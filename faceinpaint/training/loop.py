@@ -11,7 +11,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ..masks import mask_bank
+from ..semantics import CLASSES
 from .augment import draw_batch
+
+MIN_CLASS_PIXELS = 64
+"""A class counts as present in a layout of which it takes more pixels than this."""
 
 BANK_SIZE = 4000
 """Holes drawn before training; with flips and transposition each stands for eight."""
@@ -81,7 +85,7 @@ def train(task, faces, validation, options):
     for name in ("images", "labels", "valid"):
         setattr(faces, name, getattr(faces, name).to(device))
     bank = mask_bank(BANK_SIZE, faces.images.shape[1], options.seed).to(device)
-    weights = _sampling_weights(faces.keys, options.weight, options.share_labelled * faces.labelled)
+    weights = _sampling_weights(faces, options)
     generator = torch.Generator(device)
 
     def draw(step):
@@ -159,14 +163,22 @@ def learning_rate_factor(step, total, warmup):
     return min(1.0, (step + 1) / warmup, 5 * (total - step) / total)
 
 
-def _sampling_weights(keys, prefixes, extra):
-    """How often each face is drawn: 1, times W for each PREFIX=W that its name starts with, plus `extra`."""
-    weights = torch.ones(len(keys))
-    for rule in prefixes:
-        prefix, _, weight = rule.partition("=")
-        chosen = torch.tensor([Path(key).name.startswith(prefix) for key in keys])
-        weights[chosen] *= float(weight)
-    return weights + extra.cpu()
+def _sampling_weights(faces, options):
+    """How often each face is drawn: 1, times W for each PREFIX=W of its name and CLASS=W of its layout.
+
+    A face whose label map came with it is drawn `share_labelled` more.
+    """
+    weights = torch.ones(len(faces.keys))
+    names = [Path(key).name for key in faces.keys]  # noqa: SIM118 (a list)
+    for prefix, weight in options.weight:
+        weights[torch.tensor([name.startswith(prefix) for name in names])] *= weight
+    for name, weight in options.weight_class:
+        if name not in CLASSES:
+            raise ValueError(f"There is no class {name}; the classes are {', '.join(CLASSES)}.")
+        # Face by face: the labels of all of them as numbers would not fit in memory.
+        pixels = torch.stack([(label == CLASSES.index(name)).count_nonzero() for label in faces.labels])
+        weights[pixels.cpu() > MIN_CLASS_PIXELS] *= weight
+    return weights + options.share_labelled * faces.labelled.cpu()
 
 
 def _save_state(task, path, progress):

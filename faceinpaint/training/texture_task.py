@@ -5,8 +5,10 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+from ..alignment import LAYOUT_SIZE
 from ..checkpoint import save_network
 from ..datasets import UNLABELLED
+from ..layout_editing import EDITS
 from ..metrics import Lpips, psnr
 from ..modeling.texture_generator import TextureGenerator
 from ..semantics import NUM_CLASSES, one_hot
@@ -23,11 +25,11 @@ from .sheets import layout_rows, photo_rows, stack_rows
 
 WEIGHTS = {
     "reconstruction": 6.0,
-    "perceptual": 1.0,
+    "perceptual": 1.3,
     "style": 0.3,
     "layout": 0.1,
     "imagined": 1.0,
-    "adversarial": 0.03,
+    "adversarial": 0.04,
 }
 """Weights of the generator's losses."""
 
@@ -41,28 +43,32 @@ PARSED_SIZE = 128
 """Side that whole pictures are shrunk to before Stage 1 looks at them."""
 
 VGG_WINDOW = 96
-"""Side of the random window that VGG19 looks at: its view is local, so a part stands for the whole."""
+"""Side of the random window that VGG19 looks at: its view is local, so a part stands for the whole.
+
+Pictures of twice this side and more it also sees shrunk by half: the window seldom falls on the hole.
+"""
 
 ADVERSARY_RAMP = 2000
 """Images over which a new adversary's weight rises from nothing."""
 
 EDITED_SHARE = 0.125
-"""Share of samples whose hole is painted to another face's layout: they teach obedience."""
+"""Share of samples painted to another face's layout or a ready-made edit: they teach obedience."""
 
 IMAGINED_SHARE = 0.125
 """Share of samples painted from a random draw of the prior instead of its mean: they teach variety."""
 
 
 class Views(NamedTuple):
-    """Frozen features of one batch of pictures, by VGG19 and by Stage 1's encoder."""
+    """Frozen features of one batch of pictures, by VGG19 (in a window; shrunk) and by Stage 1's encoder."""
 
     vgg: list
+    shrunk: list
     parser: list
 
     @property
     def compared(self):
         """The features that the perceptual loss compares."""
-        return self.vgg + self.parser[2:]
+        return self.vgg + self.shrunk + self.parser[2:]
 
     @property
     def judged(self):
@@ -106,11 +112,12 @@ class TextureTask(Task):
         """Train both networks on a batch; see `Task.step`."""
         network, adversary = self.networks["texture_generator"], self.networks["adversary"]
         real = batch.image.contiguous(memory_format=torch.channels_last)
-        mask, hole = batch.mask, batch.hole
         imagined = int(IMAGINED_SHARE * len(real)) if self.prior is not None else 0
         edited = int(EDITED_SHARE * len(real))
         # The truth is no example of what these should look like: they are the last of the batch.
         kept = len(real) - imagined - edited
+        wanted, hole = self._edit(batch, slice(kept, kept + edited), generator)
+        mask = torch.maximum(hole, 1 - batch.valid)
 
         trust = min(1.0, (seen - self.adversary_from) / ADVERSARY_RAMP)
         judged = trust >= 0
@@ -119,7 +126,7 @@ class TextureTask(Task):
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             with torch.no_grad():
                 prior = self._complete(real, mask, imagined, generator)
-                labels = self._wanted_labels(batch, prior, slice(kept, kept + edited))
+                labels = self._wanted_labels(real, mask, prior, wanted)
                 layout = one_hot(labels)
                 layouts = [layout[window]] * 2 + [layout] * 2
                 holes = [hole[window]] * 2 + [hole] * 2
@@ -220,12 +227,31 @@ class TextureTask(Task):
             latent[-imagined:].normal_(generator=generator)
         return self.prior(image, mask, latent)
 
-    def _wanted_labels(self, batch, prior, edits):
-        """Class ids N x H x W to paint from: the truth, some roughened as by hand, some by Stage 1.
+    def _edit(self, batch, chosen, generator):
+        """Change the layouts of the samples `chosen`, some of them by ready-made edits.
 
-        Those of the samples `edits` are another face's in the hole.
+        Returns:
+            Class ids N x H x W and holes N x 1 x H x W, widened where an edit asks for it.
         """
-        labels = batch.labels.clone()
+        labels, hole = batch.labels.clone(), batch.hole.clone()
+        other = labels.roll(1, 0)
+        names = list(EDITS)
+        for i in range(*chosen.indices(len(labels))):
+            pick = int(torch.randint(2 * len(names), (), device=self.device, generator=generator))
+            if pick < len(names) and not (labels[i] == UNLABELLED).any():
+                edited = _edited(labels[i], EDITS[names[pick]])
+                changed = (edited != labels[i])[None].float()
+                hole[i] = torch.maximum(
+                    hole[i], F.max_pool2d(changed, 9, stride=1, padding=4) * batch.valid[i]
+                )
+                labels[i] = edited
+            else:
+                takes = (hole[i, 0] > 0) & (other[i] != UNLABELLED)
+                labels[i] = torch.where(takes, other[i], labels[i])
+        return labels, hole
+
+    def _wanted_labels(self, image, mask, prior, labels):
+        """Class ids N x H x W to paint from: those given, some roughened as by hand, some by Stage 1."""
         height = labels.shape[-1]
         labels[1::PREDICTED_EVERY] = (
             labels[1::PREDICTED_EVERY, ::4, ::4].repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :height]
@@ -233,15 +259,13 @@ class TextureTask(Task):
         chosen = torch.zeros(len(labels), dtype=torch.bool, device=self.device)
         chosen[::PREDICTED_EVERY] = True
         chosen |= (labels == UNLABELLED).any(2).any(1)
-        labels[chosen] = self.parser(batch.image[chosen], batch.mask[chosen], prior[chosen]).argmax(1)
-        other = batch.labels.roll(1, 0)[edits]
-        takes = (batch.hole[edits, 0] > 0) & (other != UNLABELLED)
-        labels[edits] = torch.where(takes, other, labels[edits])
+        labels[chosen] = self.parser(image[chosen], mask[chosen], prior[chosen]).argmax(1)
         return labels
 
     def _look(self, image, window, judged):
         """What the frozen networks see: VGG19 in a window and, when judged, Stage 1 in the whole picture."""
-        return Views(self.vgg(image[window]), self._parse(image) if judged else [])
+        shrunk = self.vgg(F.avg_pool2d(image, 2)) if image.shape[-1] >= 2 * VGG_WINDOW else []
+        return Views(self.vgg(image[window]), shrunk, self._parse(image) if judged else [])
 
     def _parse(self, image):
         small = F.avg_pool2d(image, image.shape[-1] // PARSED_SIZE)
@@ -259,6 +283,13 @@ class TextureTask(Task):
         room = (size - VGG_WINDOW) // 4 + 1
         top, left = (4 * torch.randint(room, (2,), device=self.device, generator=generator)).tolist()
         return ..., slice(top, top + VGG_WINDOW), slice(left, left + VGG_WINDOW)
+
+
+def _edited(labels, edit):
+    """A ready-made edit of class ids H x W (tensor) of any size; the edits are made for 256 x 256."""
+    scale = LAYOUT_SIZE // labels.shape[-1]
+    large = labels.repeat_interleave(scale, 0).repeat_interleave(scale, 1).byte().cpu().numpy()
+    return torch.from_numpy(edit(large)[::scale, ::scale].astype("int64")).to(labels.device)
 
 
 def _split(batch, size):

@@ -13,6 +13,7 @@ from faceinpaint.checkpoint import load_network
 from faceinpaint.datasets import UNLABELLED, Faces
 from faceinpaint.modeling.face_prior import FacePrior
 from faceinpaint.modeling.layout_generator import LayoutGenerator
+from faceinpaint.semantics import CLASSES
 from faceinpaint.training import loop
 from faceinpaint.training.augment import Batch
 from faceinpaint.training.layout_task import LayoutTask
@@ -101,7 +102,7 @@ def make_faces():
 def make_options(out, **changes):
     values = {
         "out": str(out), "stage": "layout", "images": 4 * BATCH, "batch": BATCH, "size": [SIZE, SIZE // 2],
-        "seed": 0, "device": "cpu", "weight": [], "share_labelled": 0.0, "half_life": 100,
+        "seed": 0, "device": "cpu", "weight": [], "weight_class": [], "share_labelled": 0.0, "half_life": 100,
         "time_limit": float("inf"), "sheet_every": 1000,
     }  # fmt: skip
     return SimpleNamespace(**values | changes)
@@ -190,10 +191,16 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing():
     assert all(a > b for a, b in pairwise(factors[801:]))
 
 
-def test_sampling_weights():
-    extra = 2 * torch.tensor([True, False, False])
-    weights = loop._sampling_weights(["x/celeba-1", "celeba-2", "other"], ["celeba=3"], extra)
-    assert weights.tolist() == [5, 3, 1]
+def test_faces_are_drawn_by_name_class_and_label(tmp_path):
+    labels = torch.zeros(3, SIZE, SIZE, dtype=torch.uint8)
+    labels[1, :10, :10] = CLASSES.index("hat")
+    labels[2, 9, 9] = CLASSES.index("hat")  # a speck is no hat
+    labels[1:, 0, 0] = UNLABELLED
+    faces = Faces(["x/celeba-1", "celeba-2", "other"], torch.zeros(3, SIZE, SIZE, 3), labels, labels > 0)
+    options = make_options(tmp_path, weight=[("celeba", 3.0)], weight_class=[("hat", 4.0)], share_labelled=2)
+    assert loop._sampling_weights(faces, options).tolist() == [5, 12, 1]
+    with pytest.raises(ValueError, match="no class moustache; the classes are background, skin"):
+        loop._sampling_weights(faces, make_options(tmp_path, weight_class=[("moustache", 2.0)]))
 
 
 def test_gradients_are_clipped():

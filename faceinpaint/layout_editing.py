@@ -1,0 +1,190 @@
+"""Ready-made edits of a layout, and what an edit asks of the hole.
+
+Layouts are 256 x 256 uint8 class ids in the frame of the aligned face; "left" is the person's own.
+"""
+
+import cv2
+import numpy as np
+
+from .semantics import CLASSES
+
+_ID = {name: index for index, name in enumerate(CLASSES)}
+_BEHIND = ("background", "cloth", "neck")
+"""What hair may hang over, and what is behind it."""
+
+# Means over 1,000 training layouts of CelebAMask-HQ at 256 x 256: x, y of the centre.
+_EYES = {"right eye": (96.8, 122.0), "left eye": (158.4, 122.1)}
+_BROWS = {"right brow": (94.7, 105.7), "left brow": (159.8, 105.5)}
+_MOUTH = (127.5, 191.9)
+_MOUTH_WIDTH = 54.0
+_MEAN_NOSE_TIP = 168
+
+WIDENING = 3
+"""How far a widened hole reaches beyond the repainted place, in pixels of the aligned face."""
+
+
+def smile(layout):
+    """Open the mouth to a smile: wider, its corners up, teeth between the lips."""
+    return _draw_mouth(layout, width=1.18, lift=0.16, opening=0.2)
+
+
+def close_mouth(layout):
+    """Close the mouth: lips only, their corners level."""
+    return _draw_mouth(layout, width=1.0, lift=0.02, opening=0.0)
+
+
+def add_glasses(layout):
+    """Put glasses on: two lenses about the eyes and a bridge."""
+    edited = layout.copy()
+    glasses = np.zeros(layout.shape, np.uint8)
+    centres = [_centre(layout, name, mean) for name, mean in _EYES.items()]
+    apart = max(20.0, np.hypot(*np.subtract(*centres)))
+    angle = np.degrees(np.arctan2(*np.subtract(centres[1], centres[0])[::-1]))
+    for x, y in centres:
+        cv2.ellipse(glasses, ((x, y + 0.06 * apart), (0.72 * apart, 0.52 * apart), angle), 1, -1)
+    cv2.line(glasses, *(tuple(map(round, centre)) for centre in centres), 1, max(2, round(0.06 * apart)))
+    edited[glasses > 0] = _ID["eyeglasses"]
+    return edited
+
+
+def remove_glasses(layout):
+    """Take glasses off: skin in their place, with eyes and brows where they are missing."""
+    edited = layout.copy()
+    edited[layout == _ID["eyeglasses"]] = _ID["skin"]
+    if not (layout == _ID["eyeglasses"]).any():
+        return edited
+    for means, size in ((_BROWS, (40, 9)), (_EYES, (24, 10))):
+        for name, (x, y) in means.items():
+            if np.count_nonzero(edited == _ID[name]) < 30:
+                part = np.zeros(layout.shape, np.uint8)
+                cv2.ellipse(part, ((x, y), size, 0), 1, -1)
+                edited[(part > 0) & (edited == _ID["skin"])] = _ID[name]
+    return edited
+
+
+def lengthen_hair(layout, reach=56):
+    """Let the hair hang `reach` pixels lower, over background, clothes, neck and ears, not over the face."""
+    hair = (layout == _ID["hair"]).astype(np.uint8)
+    # A column as structuring element: each hair pixel is drawn out downwards, and a little to the sides.
+    column = np.zeros((2 * reach + 1, 7), np.uint8)
+    column[:reach] = 1
+    longer = cv2.dilate(hair, column) > 0
+    over = np.isin(layout, [_ID[name] for name in (*_BEHIND, "left ear", "right ear", "earring", "necklace")])
+    edited = layout.copy()
+    edited[longer & over] = _ID["hair"]
+    return edited
+
+
+def shorten_hair(layout, trim=10):
+    """Cut the hair: off below the nose, and `trim` pixels off its outline."""
+    hair = layout == _ID["hair"]
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * trim + 1, 2 * trim + 1))
+    # Beyond the picture there is no hair; towards the face the outline stays.
+    inner = cv2.erode(hair.astype(np.uint8), disc, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+    behind = np.isin(layout, [_ID[name] for name in _BEHIND])
+    outer = cv2.dilate(behind.astype(np.uint8), disc, borderType=cv2.BORDER_CONSTANT, borderValue=1) > 0
+    cut = hair & outer & ~inner
+    nose = np.flatnonzero((layout == _ID["nose"]).any(1))
+    tip = nose.max() if nose.size else _MEAN_NOSE_TIP
+    cut[tip:] |= hair[tip:]
+    return _fill_from_around(layout, cut, behind & (layout != _ID["neck"]))
+
+
+EDITS = {
+    "Smile": smile,
+    "Close the mouth": close_mouth,
+    "Glasses on": add_glasses,
+    "Glasses off": remove_glasses,
+    "Longer hair": lengthen_hair,
+    "Shorter hair": shorten_hair,
+}
+"""The ready-made edits by the name that a user sees; each takes a layout and returns a new one."""
+
+
+def fill_region(layout, old, new):
+    """Give all pixels of class `old` the class `new`; ValueError if there are none."""
+    region = layout == old
+    if not region.any():
+        raise ValueError(f"There is no {CLASSES[old]} in the layout.")
+    return np.where(region, np.uint8(new), layout)
+
+
+def widen_hole(mask, before, after, frame):
+    """The hole that an edited layout needs: where it changed, nothing may stay as it is.
+
+    Args:
+        mask: H x W bool, the hole in the photo.
+        before: 256 x 256 class ids, the layout that was edited.
+        after: 256 x 256 class ids, the edited layout.
+        frame: `FaceFrame`, where the aligned face lies in the photo.
+
+    Returns:
+        H x W bool, `mask` and what was repainted outside of it; `mask` itself if nothing was.
+    """
+    # One pixel more: at its edge, a hole between the pixels of the face counts as one.
+    hole = cv2.dilate(frame.area_in_face(mask).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    outside = (before != after) & ~hole
+    if not outside.any():
+        return mask
+    size = 2 * WIDENING + 1
+    area = cv2.dilate(outside.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    return mask | frame.area_in_photo(area > 0, mask.shape[1], mask.shape[0])
+
+
+def _centre(layout, name, mean):
+    """Centre (x, y) of a part; its mean place where the layout has none."""
+    y, x = np.nonzero(layout == _ID[name])
+    return (float(x.mean()), float(y.mean())) if x.size >= 12 else mean
+
+
+def _draw_mouth(layout, width, lift, opening):
+    """Draw the mouth anew between parabolas, over its old place.
+
+    Args:
+        layout: class ids.
+        width: of the new mouth, as a share of the old one's.
+        lift: how far the corners rise above the middle, as a share of the width.
+        opening: height of the gap between the lips, as a share of the width.
+    """
+    ids = [_ID[name] for name in ("mouth", "upper lip", "lower lip")]
+    old = np.isin(layout, ids)
+    y, x = np.nonzero(old)
+    if x.size >= 40:
+        centre_x, centre_y, span = (x.min() + x.max()) / 2, y.mean(), x.max() - x.min()
+    else:
+        (centre_x, centre_y), span = _MOUTH, _MOUTH_WIDTH
+    half = width * span / 2
+    across = np.mgrid[: layout.shape[0], : layout.shape[1]]
+    u = (across[1] - centre_x) / half
+    # Height below the line through the corners' middle; the mouth's middle hangs lower by `lift`.
+    down = across[0] - centre_y + 2 * half * lift * (u**2 - 0.5)
+    bow = np.clip(1 - u**2, 0, None)
+    gap, upper, lower = (2 * half * share for share in (opening / 2, 0.11, 0.15))
+    edited = _fill_from_around(layout, old, layout == _ID["skin"])
+    mouth = np.isin(edited, [_ID[name] for name in ("skin", "mouth", "upper lip", "lower lip", "neck")])
+    mouth &= abs(u) < 1
+    for name, top, bottom in (
+        ("upper lip", -(gap + upper) * bow, -gap * bow),
+        ("mouth", -gap * bow, gap * bow),
+        ("lower lip", gap * bow, (gap + lower) * bow),
+    ):
+        edited[mouth & (down >= top) & (down < bottom)] = _ID[name]
+    return edited
+
+
+def _fill_from_around(layout, area, source):
+    """Give each pixel of `area` the class of the nearest pixel of `source` outside of it."""
+    source = source & ~area
+    edited = layout.copy()
+    if not area.any():
+        return edited
+    if not source.any():
+        edited[area] = _ID["background"]
+        return edited
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~source).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    classes = np.zeros(nearest.max() + 1, np.uint8)
+    classes[nearest[source]] = layout[source]
+    edited[area] = classes[nearest[area]]
+    return edited
