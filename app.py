@@ -665,7 +665,10 @@ class Page:
         return visit
 
     def _show_mask(self, visit):
-        note = hidden_share(visit.mask, *visit.face) if visit.face else ""
+        if visit.face:
+            note = hidden_share(visit.mask, *visit.face)
+        else:
+            note = f"{visit.mask.mean():.0%} of the photo is hidden."
         return {self.visit: visit, self.editor: photo_canvas(visit), self.hidden: note}
 
     # Restoring and repainting

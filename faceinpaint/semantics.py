@@ -29,6 +29,9 @@ PALETTE = np.array(
 )  # fmt: skip
 """One RGB colour a class, 19 x 3 uint8."""
 
+SAME_COLOUR = 12
+"""A colour no further from a class's than this, in RGB steps, is that class's."""
+
 MIRRORED_CLASSES = (0, 1, 2, 3, 5, 4, 7, 6, 9, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 """The class that each class becomes when the picture is flipped left to right."""
 
@@ -57,7 +60,7 @@ def picture_to_layout(picture):
     distance = ((colours[:, None].astype(np.int32) - PALETTE[None].astype(np.int32)) ** 2).sum(-1)
     inverse = inverse.reshape(picture.shape[:2])
     layout = distance.argmin(1).astype(np.uint8)[inverse]
-    blended = (distance.min(1) > 0)[inverse]
+    blended = (distance.min(1) > SAME_COLOUR**2)[inverse]
     if blended.any() and not blended.all():
         neighbourhood = np.ones((5, 5), np.uint8)
         near = np.stack(

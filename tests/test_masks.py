@@ -3,7 +3,16 @@ import pytest
 import torch
 
 from faceinpaint import masks
-from faceinpaint.masks import KINDS, PARTS, mask_bank, part_mask, random_mask
+from faceinpaint.masks import (
+    KINDS,
+    PARTS,
+    lower_half,
+    mask_bank,
+    part_mask,
+    random_mask,
+    repaint_mask,
+    resize_mask,
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +84,31 @@ def test_a_part_mask_grows_by_so_many_pixels():
         expected = torch.zeros(1, 21, 21, dtype=torch.bool)
         expected[0, 10 - grow : 11 + grow, 10 - grow : 11 + grow] = True
         assert torch.equal(part_mask(labels, "nose", grow), expected)
+
+
+def test_lower_half_is_the_face_below_the_nose_bridge():
+    layout = np.zeros((256, 256), np.uint8)
+    layout[40:220, 60:200] = 1
+    layout[120:165, 115:140] = 2
+    mask = lower_half(layout)
+    assert mask[160:220, 60:200].all() and not mask[:140].any() and not mask[220:].any()
+    assert not mask[:, :60].any()
+
+
+def test_a_mask_shown_larger_comes_back_unchanged():
+    mask = np.random.default_rng(0).random((30, 47)) < 0.5
+    for width, height in ((94, 60), (100, 71), (470, 300), (1411, 900)):
+        np.testing.assert_array_equal(resize_mask(resize_mask(mask, width, height), 47, 30), mask)
+
+
+def test_only_what_was_repainted_on_the_canvas_changes():
+    mask = np.random.default_rng(0).random((120, 200)) < 0.5
+    shown = resize_mask(mask, 50, 30)
+    np.testing.assert_array_equal(repaint_mask(mask, shown), mask)
+    painted = shown.copy()
+    painted[:10, :10] = True
+    painted[20:, 40:] = False
+    repainted = repaint_mask(mask, painted)
+    assert repainted[:40, :40][~resize_mask(shown, 200, 120)[:40, :40]].all()
+    assert not repainted[80:, 160:][resize_mask(shown, 200, 120)[80:, 160:]].any()
+    np.testing.assert_array_equal(repainted[40:80], mask[40:80])

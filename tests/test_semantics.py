@@ -38,6 +38,17 @@ def test_a_colour_that_is_a_little_off_is_the_nearest_class(layout):
     assert np.array_equal(read, layout)
 
 
+def test_a_soft_edge_is_one_of_its_sides_never_a_third_class():
+    skin, hair, brow = CLASSES.index("skin"), CLASSES.index("hair"), CLASSES.index("right brow")
+    picture = np.zeros((20, 40, 3), np.uint8)
+    picture[:, :20], picture[:, 20:] = PALETTE[skin], PALETTE[hair]
+    share = np.linspace(0, 1, 4)[:, None]
+    picture[:, 18:22] = share * PALETTE[hair] + (1 - share) * PALETTE[skin]
+    assert set(np.unique(picture_to_layout(picture))) == {skin, hair}
+    # Far from any pure colour the nearest class of all is as good as ever.
+    assert (picture_to_layout(np.full((9, 9, 3), PALETTE[brow] + 3, np.uint8)) == brow).all()
+
+
 def test_colours_far_from_all_classes_still_read_as_the_nearest():
     picture = np.array([[[255, 255, 255], [0, 0, 0], [0, 0, 255]]], np.uint8)
     distance = np.linalg.norm(picture[0, :, None].astype(float) - PALETTE, axis=2)

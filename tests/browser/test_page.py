@@ -127,6 +127,7 @@ def test_a_part_is_hidden_and_the_mask_can_be_kept(open_page, tmp_path):
     page.locator("#examples button").first.click()
     shown_result(page)
     press(page, "Clear")
+    page.locator("#hidden").get_by_text("0% of the photo is hidden").wait_for()
     press(page, "Mouth")
     page.locator("#hidden").get_by_text("of the face is hidden").wait_for()
     page.get_by_role("button", name="Options").click()

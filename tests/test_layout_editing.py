@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from faceinpaint.alignment import FaceFrame
+from faceinpaint.layout_editing import EDITS, fill_region, widen_hole
+from faceinpaint.semantics import CLASSES
+
+ID = {name: index for index, name in enumerate(CLASSES)}
+
+
+@pytest.fixture
+def layout():
+    """A plain face: hair around skin, eyes, brows, nose, closed lips, neck and clothes."""
+    face = np.zeros((256, 256), np.uint8)
+    for name, box in {
+        "hair": np.s_[20:150, 40:216],
+        "neck": np.s_[200:256, 90:166],
+        "cloth": np.s_[236:256, 20:236],
+        "skin": np.s_[70:225, 66:190],
+        "right eye": np.s_[118:126, 86:108],
+        "left eye": np.s_[118:126, 148:170],
+        "right brow": np.s_[102:108, 80:112],
+        "left brow": np.s_[102:108, 144:176],
+        "nose": np.s_[125:168, 112:144],
+        "upper lip": np.s_[184:190, 104:152],
+        "lower lip": np.s_[190:198, 104:152],
+    }.items():
+        face[box] = ID[name]
+    return face
+
+
+def area(layout, *names):
+    return np.isin(layout, [ID[name] for name in names])
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_edits_give_layouts_and_leave_the_given_one_alone(layout, name):
+    before = layout.copy()
+    edited = EDITS[name](layout)
+    assert edited.shape == (256, 256) and edited.dtype == np.uint8 and edited.max() < len(CLASSES)
+    np.testing.assert_array_equal(layout, before)
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_edits_bear_an_empty_layout(name):
+    assert EDITS[name](np.zeros((256, 256), np.uint8)).shape == (256, 256)
+
+
+def test_smile_opens_and_widens_the_mouth_and_closing_it_undoes_that(layout):
+    smiling = EDITS["Smile"](layout)
+    mouth = area(smiling, "mouth", "upper lip", "lower lip")
+    columns = np.flatnonzero(mouth.any(0))
+    assert area(smiling, "mouth").sum() > 150 and np.ptp(columns) > 48
+    # The corners rise above the middle.
+    assert np.flatnonzero(mouth[:, columns[1]]).mean() < np.flatnonzero(mouth[:, 127]).mean() - 3
+    outside = ~(mouth | area(layout, "upper lip", "lower lip"))
+    np.testing.assert_array_equal(smiling[outside], layout[outside])
+    closed = EDITS["Close the mouth"](smiling)
+    assert not area(closed, "mouth").any() and area(closed, "upper lip").sum() > 50
+
+
+def test_glasses_cover_the_eyes_and_come_off_again(layout):
+    wearing = EDITS["Glasses on"](layout)
+    assert area(wearing, "eyeglasses")[area(layout, "left eye", "right eye")].all()
+    bare = EDITS["Glasses off"](wearing)
+    assert not area(bare, "eyeglasses").any()
+    for name in ("left eye", "right eye"):
+        assert area(bare, name).sum() > 60
+
+
+def test_hair_grows_around_the_face_and_is_cut(layout):
+    longer, shorter = EDITS["Longer hair"](layout), EDITS["Shorter hair"](layout)
+    assert area(longer, "hair")[190, [50, 205]].all() and not area(layout, "hair")[190].any()
+    features = area(layout, "skin", "nose", "left eye", "right eye", "upper lip", "lower lip")
+    np.testing.assert_array_equal(longer[features], layout[features])
+    assert area(shorter, "hair").sum() < 0.9 * area(layout, "hair").sum()
+    np.testing.assert_array_equal(shorter[features], layout[features])
+
+
+def test_filling_a_region_that_is_not_there_is_refused(layout):
+    assert (fill_region(layout, ID["hair"], ID["hat"]) == ID["hat"]).sum() == area(layout, "hair").sum()
+    with pytest.raises(ValueError, match="There is no hat in the layout"):
+        fill_region(layout, ID["hat"], ID["hair"])
+
+
+def test_the_hole_grows_just_where_the_layout_changed_outside_of_it(layout):
+    frame = FaceFrame.square(199.5, 149.5, 128)  # half as large in the photo, its corner at (136, 86)
+    mask = np.zeros((300, 400), bool)
+    mask[100:120, 150:180] = True
+    edited = layout.copy()
+    edited[32:60, 32:80] = ID["hat"]  # in the hole
+    assert widen_hole(mask, layout, edited, frame) is mask
+    edited[200:220, 100:140] = ID["hat"]
+    widened = widen_hole(mask, layout, edited, frame)
+    assert widened[mask].all() and widened[186:196, 186:206].all()
+    assert np.count_nonzero(widened & ~mask) < 1.7 * 10 * 20
