@@ -157,7 +157,7 @@ class Visit:
 
 @functools.lru_cache(maxsize=1)
 def load_inpainter():
-    """Load the weights at the first use; all model events share one place in the queue, so this runs once."""
+    """Load the weights, once: at the start of the server, or at the first use."""
     return FaceInpainter.from_pretrained()
 
 
@@ -351,7 +351,7 @@ class Page:
                 self.editor = gr.ImageEditor(
                     type="pil",
                     format="png",
-                    label="Paint over what should go",
+                    label="Photo",
                     height=520,
                     layers=False,
                     sources=(),
@@ -410,9 +410,9 @@ class Page:
                 self.notes = gr.Markdown(elem_id="notes")
                 self.attempts = gr.Gallery(
                     label="Your attempts: pick the one you like",
-                    columns=4,
+                    columns=3,
                     fit_columns=False,
-                    height=230,
+                    height="auto",
                     object_fit="contain",
                     allow_preview=False,
                     buttons=[],
@@ -847,4 +847,5 @@ def on_model(event, handler, inputs, outputs, wait_on):
 
 
 if __name__ == "__main__":
+    load_inpainter()  # before the first visitor comes; ZeroGPU wants its networks placed before the start
     Page().blocks.launch(theme=THEME, css=CSS, footer_links=["api", "gradio", "settings"], run_history=False)

@@ -1,6 +1,6 @@
 """The examples that the page opens with: a photo, a hole, and what the shipped weights make of it.
 
-`NAME.json` describes an example: `title`, `photo` and `mask` (files beside it), `seed`; the command
+`NAME.json` describes an example: `title`, `photo` and `mask` (files beside it), `seed`, `align`; the command
 `python -m faceinpaint examples` adds where the face lies and with which weights it was restored, and writes
 `NAME.layout.png` (class ids) and `NAME.fill.png` (the restored pixels, transparent around the hole), so that
 the page can show a result before it has loaded anything.
@@ -72,7 +72,7 @@ def _read(path):
 def write_example(inpainter, path):
     """Restore one example anew and write what the page shows of it; `path` is that of its JSON file."""
     about, photo, mask = _read(path)
-    result = inpainter(photo, mask, seed=about["seed"])
+    result = inpainter(photo, mask, seed=about["seed"], align=about["align"])
     fill = np.dstack([np.asarray(result.image), np.full(mask.shape, 255, np.uint8)])
     # All zero where it is transparent: that takes no space.
     Image.fromarray(np.where(mask[..., None], fill, np.uint8(0))).save(path.with_suffix(".fill.png"))
