@@ -17,7 +17,7 @@ from .alignment import (
 )
 from .baselines import telea
 from .checkpoint import load_network, weights_sha256
-from .photos import check_image, check_mask
+from .photos import Photo, check_mask
 from .precision import fast_dtype
 from .semantics import check_layout, one_hot
 
@@ -35,7 +35,8 @@ class Result:
     """A restored photo and how it came to be.
 
     Attributes:
-        image: PIL image of the input's size; pixels outside the mask are identical to the input's.
+        photo: `Photo` of the input's size, kind and profile, to be saved; pixels outside the mask are
+            identical to the input's.
         layout: 256 x 256 uint8 class ids, in the frame of the aligned face.
         aligned_input: PIL image, 256 x 256, the face that the networks saw, its hole in grey.
         aligned_mask: 256 x 256 bool, true where they were told that nothing is known.
@@ -44,13 +45,18 @@ class Result:
         notes: sentences that the user should read; often none.
     """
 
-    image: Image.Image
+    photo: Photo
     layout: np.ndarray
     aligned_input: Image.Image
     aligned_mask: np.ndarray
     aligned_image: Image.Image
     frame: FaceFrame
     notes: list = field(default_factory=list)
+
+    @functools.cached_property
+    def image(self):
+        """The restored photo as a PIL image of the input's mode (a palette's colours as RGB)."""
+        return self.photo.image
 
 
 class FaceInpainter:
@@ -99,7 +105,7 @@ class FaceInpainter:
         """Restore a photo.
 
         Args:
-            image: PIL image or H x W x 3 uint8 RGB array, at least 16 x 16.
+            image: `Photo`, PIL image or H x W x 3 uint8 RGB array, 16 x 16 to 50 million pixels.
             mask: H x W array or PIL image of the same size, nonzero = fill.
             layout: 256 x 256 class ids in the frame of the aligned face, to paint from instead of Stage 1's
                 prediction.
@@ -114,7 +120,8 @@ class FaceInpainter:
         Raises:
             ValueError: unfit input or no face found, with a sentence for the user.
         """
-        image = check_image(image)
+        photo = Photo.of(image)
+        image = photo.rgb
         mask = check_mask(mask, image)
         if not 1 <= num_variations <= MAX_VARIATIONS:
             raise ValueError(f"Between 1 and {MAX_VARIATIONS} variations can be made at once.")
@@ -136,7 +143,7 @@ class FaceInpainter:
 
         restored = self._paint(face, unknown, layout, seed, num_variations if mask.any() else 1)
         notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
-        results = [self._assemble(image, mask, frame, face, unknown, layout, new, notes) for new in restored]
+        results = [self._assemble(photo, mask, frame, face, unknown, layout, new, notes) for new in restored]
         if num_variations == 1:
             return results[0]
         return results * num_variations if not mask.any() else results
@@ -146,7 +153,7 @@ class FaceInpainter:
 
         With an empty mask it parses the face. For the arguments and errors see `__call__`.
         """
-        image = check_image(image)
+        image = Photo.of(image).rgb
         mask = check_mask(mask, image)
         face, unknown = warp_to_frame(image, mask, self.locate(image, mask, align))
         return self._parse(face[None], unknown[None])[0]
@@ -202,14 +209,14 @@ class FaceInpainter:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     @staticmethod
-    def _assemble(image, mask, frame, face, unknown, layout, painted, notes):
+    def _assemble(photo, mask, frame, face, unknown, layout, painted, notes):
         aligned = np.where(unknown[..., None], painted, face)
-        result, beyond = paste_back(image, mask, aligned, frame)
+        result, beyond = paste_back(photo.rgb, mask, aligned, frame)
         if beyond.any():
             result = telea(result, beyond)
             notes = [*notes, "Part of the painted area lies outside the face; it was filled in plainly."]
         return Result(
-            image=Image.fromarray(result),
+            photo=photo.filled(result, mask),
             layout=layout,
             aligned_input=Image.fromarray(np.where(unknown[..., None], np.uint8(HOLE_GREY), face)),
             aligned_mask=unknown,
