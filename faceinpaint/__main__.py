@@ -1,4 +1,4 @@
-"""The command line: `python -m faceinpaint restore | evaluate | label | train`."""
+"""The command line: `python -m faceinpaint restore | evaluate | benchmark | label | train`."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from . import evaluation, photos
+from . import benchmark, evaluation, photos
 from .pipeline import FaceInpainter
 from .semantics import layout_to_picture
 
@@ -24,6 +24,7 @@ def main(arguments=None):
     for name, text, add_arguments, run in (
         ("restore", "restore a photo, or a folder of photos", _add_restore_arguments, restore),
         ("evaluate", "measure on faces and masks", evaluation.add_arguments, evaluation.main),
+        ("benchmark", "measure how faces are found and put back", benchmark.add_arguments, benchmark.main),
         ("label", "label faces by Stage 1", command.add_label_arguments, command.label_command),
         ("train", "train the prior or a stage", command.add_train_arguments, command.train_command),
     ):

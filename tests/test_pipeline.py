@@ -61,7 +61,7 @@ class TestKnownPixels:
             frame.to_photo([(90, 110), (165, 130), (125, 160), (95, 185), (145, 195)])
         ).matrix)  # fmt: skip
         assert abs(frame.matrix[0, 1]) > 0.05  # the face is tilted, so every pixel is resampled
-        monkeypatch.setattr("faceinpaint.pipeline.locate", lambda *arguments: frame)
+        monkeypatch.setattr("faceinpaint.pipeline.locate", lambda *arguments: [frame])
         result = inpainter(image, mask)
         assert np.array_equal(np.asarray(result.image)[~mask], image[~mask])
 
@@ -251,7 +251,7 @@ def face(shipped):
         pytest.skip(f"{path} is missing")
     photo = np.asarray(Image.open(path).convert("RGB"))
     empty = np.zeros(photo.shape[:2], bool)
-    return warp_to_frame(photo, empty, shipped.locate(photo, empty))[0]
+    return warp_to_frame(photo, empty, shipped.locate(photo, empty)[0])[0]
 
 
 @pytest.fixture(scope="module")
