@@ -137,6 +137,61 @@ class TestMasks:
         assert np.array_equal(inpainter(Image.fromarray(photo), mask, align=False).image, expected)
 
 
+class TestSeveralFaces:
+    @pytest.fixture
+    def group(self):
+        rng = np.random.default_rng(4)
+        image = rng.integers(0, 256, (300, 620, 3)).astype(np.uint8)
+        mask = np.zeros((300, 620), bool)
+        mask[120:180, 100:520] = True
+        return image, mask, [FaceFrame.square(150, 150, 290), FaceFrame.square(420, 150, 260)]
+
+    def test_each_is_painted_in_its_own_frame_and_the_smallest_decides(self, inpainter, group):
+        image, mask, frames = group
+        both = inpainter(image, mask, frames=frames)
+        assert both.frames == frames and both.frame is frames[0]
+        assert np.array_equal(np.asarray(both.image)[~mask], image[~mask])
+        alone = [np.asarray(inpainter(image, mask, frames=[frame]).image) for frame in frames]
+        small = frames[1].covered(mask)
+        assert np.array_equal(np.asarray(both.image)[small], alone[1][small])
+        large = frames[0].covered(mask) & ~small
+        assert large.any() and np.array_equal(np.asarray(both.image)[large], alone[0][large])
+        assert (frames[0].covered(mask) & small).any()
+        assert not both.notes
+
+    def test_the_layout_is_the_main_face_s(self, inpainter, group):
+        image, mask, frames = group
+        hair = np.full((FACE_SIZE, FACE_SIZE), HAIR, np.uint8)
+        plain, edited = (inpainter(image, mask, frames=frames, layout=layout) for layout in (None, hair))
+        assert np.array_equal(edited.layout, hair)
+        small = frames[1].covered(mask)
+        assert np.array_equal(np.asarray(edited.image)[small], np.asarray(plain.image)[small])
+        assert not np.array_equal(edited.image, plain.image)
+
+    def test_a_hole_outside_all_frames_is_said(self, inpainter, group):
+        image, mask, frames = group
+        mask[10:30, 570:600] = True
+        assert any("outside the face" in note for note in inpainter(image, mask, frames=frames).notes)
+
+
+class TestFiles:
+    @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "CMYK", "I;16"])
+    def test_a_photo_of_any_kind_keeps_it(self, inpainter, mode):
+        image, mask = at((60, 50))
+        picture = Image.fromarray(image)
+        if mode == "I;16":
+            picture = Image.fromarray(image[..., 0].astype(np.uint16) * 200)
+        else:
+            picture = picture.convert(mode)
+        picture.info["icc_profile"] = b"any"
+        untouched = inpainter(picture, np.zeros_like(mask), align=False).image
+        assert untouched.mode == mode and untouched.info["icc_profile"] == b"any"
+        assert np.array_equal(untouched, picture)
+        restored = np.asarray(inpainter(picture, mask, align=False).image)
+        assert np.array_equal(restored[~mask], np.asarray(picture)[~mask])
+        assert (restored[mask] != np.asarray(picture)[mask]).any()
+
+
 class TestSeeds:
     def test_the_same_seed_gives_the_same_picture(self, inpainter, photo, hole):
         first, again, other = (inpainter(photo, hole, align=False, seed=seed).image for seed in (5, 5, 6))
