@@ -1,4 +1,4 @@
-"""The command line: `python -m faceinpaint restore | examples | evaluate | label | train`."""
+"""The command line: `python -m faceinpaint restore | evaluate | benchmark | label | train`."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from . import evaluation, examples, photos
+from . import benchmark, evaluation, photos
 from .pipeline import FaceInpainter
 from .semantics import layout_to_picture
 
@@ -25,6 +25,7 @@ def main(arguments=None):
         ("restore", "restore a photo, or a folder of photos", _add_restore_arguments, restore),
         ("examples", "restore the page's examples anew", examples.add_arguments, examples.main),
         ("evaluate", "measure on faces and masks", evaluation.add_arguments, evaluation.main),
+        ("benchmark", "measure how faces are found and put back", benchmark.add_arguments, benchmark.main),
         ("label", "label faces by Stage 1", command.add_label_arguments, command.label_command),
         ("train", "train the prior or a stage", command.add_train_arguments, command.train_command),
     ):
@@ -62,7 +63,7 @@ def restore(options):
         try:
             if mask is None:
                 raise ValueError(f"There is no mask named {file.stem} in {masks}.")
-            _restore_file(inpainter, file, mask, out / f"{file.stem}.png", options, layout_out)
+            _restore_file(inpainter, file, mask, out, options, layout_out)
         except ValueError as error:
             failures.append(f"{file.name}: {error}")
     if failures:
@@ -70,24 +71,22 @@ def restore(options):
 
 
 def _restore_file(inpainter, photo, mask, out, options, layout_out):
+    """Restore one photo; `out` is a picture to write, or a folder for one named after the photo."""
     layout = None
     if options.layout:
         layout = np.asarray(Image.open(options.layout))
     result = inpainter(
-        photos.read_photo(photo),
+        photos.Photo.open(photo),
         photos.read_mask(mask),
         layout=layout,
         align=not options.aligned,
         seed=options.seed,
     )
+    if out.is_dir():
+        out = out / f"{photo.stem}{result.photo.suffix}"
     for path in filter(None, (out, layout_out)):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        result.image.save(out)
-    except (ValueError, OSError) as error:
-        raise ValueError(
-            f"{out} cannot be written; give it the name of a picture, such as out.png."
-        ) from error
+    result.photo.save(out)
     if layout_out:
         layout_to_picture(result.layout).save(layout_out)
     for note in result.notes:

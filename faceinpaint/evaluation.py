@@ -213,7 +213,7 @@ def add_arguments(parser):
         default="alex",
         help="the network that LPIPS looks with (default: alex)",
     )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="measure on the first N faces only")
+    parser.add_argument("--limit", type=positive, metavar="N", help="measure on the first N faces only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="write a picture sheet here")
     parser.add_argument(
@@ -366,7 +366,8 @@ def _command(args):
     return shlex.join(words)
 
 
-def _positive(text):
+def positive(text):
+    """A whole number from 1 up, for `argparse`."""
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 up, not {text!r}")

@@ -1,72 +1,277 @@
-"""Photos and masks from files, with a kind sentence for every file that is not one."""
+"""Photos and masks from files and back, with a kind sentence for every file that is not one."""
 
+import functools
+import struct
+import zlib
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
+from pillow_heif import register_heif_opener
+
+register_heif_opener()
 
 MAX_PIXELS = 50_000_000
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp")
+
+_LOSSLESS = {
+    "PNG": {},
+    "TIFF": {"compression": "tiff_deflate"},
+    "WEBP": {"lossless": True, "exact": True},
+    "HEIF": {"quality": -1, "chroma": 444, "matrix_coefficients": 0},
+    "BMP": {},
+}
+"""Options for Pillow with which a format gives back exactly what it was given."""
+
+_LOSSY = {"JPEG": {"quality": 95, "subsampling": 0}, "AVIF": {"quality": 90, "subsampling": "4:4:4"}}
+
+_MODES = {
+    "PNG": ("L", "LA", "RGB", "RGBA"),
+    "TIFF": ("L", "LA", "RGB", "RGBA", "CMYK"),
+    "WEBP": ("RGB", "RGBA"),
+    "HEIF": ("RGB", "RGBA"),
+    "AVIF": ("RGB", "RGBA"),
+    "JPEG": ("L", "RGB", "CMYK"),
+    "BMP": ("L", "RGB"),
+}
+"""Pixels that a format can hold."""
+
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photo as its file holds it, set upright.
+
+    Attributes:
+        pixels: H x W x channels, uint8 or uint16.
+        mode: what the channels are: "L" (grey), "LA", "RGB", "RGBA" or "CMYK"; A is opacity.
+        profile: bytes of the ICC profile that the colours are meant in, or None for sRGB.
+        format: Pillow's name of the file's format, such as "JPEG"; None where there was no file.
+        jpeg: Pillow's options that compress a JPEG as this one was, or None.
+    """
+
+    pixels: np.ndarray
+    mode: str
+    profile: bytes | None = None
+    format: str | None = None
+    jpeg: dict | None = None
+
+    @classmethod
+    def open(cls, path):
+        """Read a file.
+
+        Raises:
+            ValueError: no such file, not a picture, damaged, or more than 50 megapixels.
+        """
+        name = Path(path).name
+        try:
+            with Image.open(path) as picture:
+                _check_pixels(name, picture.width * picture.height)
+                return cls._from_pil(picture, path)
+        except FileNotFoundError as error:
+            raise ValueError(f"There is no file {path}.") from error
+        except Image.DecompressionBombError as error:
+            raise ValueError(
+                f"{name} has far too many pixels; "
+                f"at most {MAX_PIXELS // 1_000_000} megapixels can be handled."
+            ) from error
+        except (UnidentifiedImageError, IsADirectoryError) as error:
+            raise ValueError(f"{name} is not a picture that can be opened.") from error
+        except (OSError, SyntaxError, EOFError, struct.error) as error:
+            raise ValueError(f"{name} is damaged and cannot be read to its end.") from error
+
+    @classmethod
+    def of(cls, image):
+        """A picture in memory as a photo of at least 16 x 16 pixels.
+
+        Args:
+            image: a `Photo`, a PIL image of any mode (one that says how it is to be turned is turned), or an
+                H x W x 3 RGB (or H x W grey) uint8 array.
+
+        Raises:
+            ValueError: it is something else, damaged, or too small.
+        """
+        if isinstance(image, Image.Image):
+            try:
+                photo = cls._from_pil(image)
+            except (OSError, SyntaxError, EOFError, struct.error) as error:
+                raise ValueError("The picture is damaged and cannot be read to its end.") from error
+        elif isinstance(image, Photo):
+            photo = image
+        else:
+            pixels = np.asarray(image)
+            if pixels.dtype == np.uint8 and pixels.ndim == 2:
+                pixels = pixels[..., None]
+            if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
+                raise ValueError("This is not a picture: 8-bit RGB is needed, height x width x 3.")
+            photo = cls(pixels, "L" if pixels.shape[2] == 1 else "RGB")
+        if min(photo.pixels.shape[:2]) < 16:
+            raise ValueError(
+                f"This picture is only {photo.pixels.shape[1]} x {photo.pixels.shape[0]} pixels; "
+                "at least 16 x 16 are needed to see a face."
+            )
+        _check_pixels("This picture", photo.pixels.shape[0] * photo.pixels.shape[1])
+        return photo
+
+    @classmethod
+    def _from_pil(cls, image, path=None):
+        # Pillow gives 8 bits of 16-bit colours, and forgets the depth when it decodes.
+        deep = path and ";16" in str(image.tile[:1]) and image.mode in ("RGB", "RGBA", "LA")
+        image.load()
+        jpeg = None
+        if image.format in ("JPEG", "MPO"):
+            # Compressed by the tables that it came with, known pixels change least.
+            subsampling = max(0, JpegImagePlugin.get_sampling(image))
+            jpeg = {"qtables": image.quantization, "subsampling": subsampling}
+        # A TIFF has been turned by Pillow, and by OpenCV too.
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        profile = image.info.get("icc_profile") or None
+        if deep:
+            pixels = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+            if pixels is None or pixels.dtype != np.uint16:
+                raise OSError("OpenCV cannot read these 16-bit colours")
+            order = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+            pixels = cv2.cvtColor(pixels, order)
+            mode = "RGB" if pixels.shape[2] == 3 else "RGBA"
+        else:
+            pixels, mode = _read_pixels(image)
+        return cls(_turn(pixels, orientation), mode, profile, image.format, jpeg)
+
+    @property
+    def suffix(self):
+        """File name ending for `save` to keep every pixel: the own format's if it can, ".png" or ".tif"."""
+        suffixes = {"TIFF": ".tif", "WEBP": ".webp", "HEIF": ".heic", "BMP": ".bmp"}
+        holds = self.mode in _MODES.get(self.format, ()) and not self._deep_colour
+        if self.format in suffixes and holds:
+            return suffixes[self.format]
+        return ".tif" if self.mode == "CMYK" else ".png"
+
+    @property
+    def image(self):
+        """The photo as a PIL image, its profile in `info["icc_profile"]`; 16-bit colours in 8 bits."""
+        if self.mode == "L" and self.pixels.dtype == np.uint16:
+            image = Image.fromarray(self.pixels[..., 0])
+        else:
+            image = _to_pil(_eight_bits(self.pixels), self.mode)
+        if self.profile:
+            image.info["icc_profile"] = self.profile
+        return image
+
+    @functools.cached_property
+    def rgb(self):
+        """What the networks see: H x W x 3 uint8 in sRGB, opacity left out. Not to be written into."""
+        colours = _eight_bits(self.pixels[..., : self._colours])
+        if self.mode == "RGB" and not self.profile:
+            return colours
+        return np.asarray(self._to_srgb(_to_pil(colours, self._colour_mode)))
+
+    def filled(self, rgb, mask):
+        """The photo with other colours in its hole; all else, opacity too, as it is.
+
+        Args:
+            rgb: H x W x 3 uint8 in sRGB.
+            mask: H x W bool, true in the hole.
+        """
+        pixels = self.pixels.copy()
+        if mask.any():
+            new = np.asarray(self._from_srgb(Image.fromarray(rgb[mask][None]))).reshape(-1, self._colours)
+            pixels[mask, : self._colours] = new * np.uint16(257) if pixels.dtype == np.uint16 else new
+        return replace(self, pixels=pixels)
+
+    def save(self, path):
+        """Write the photo, with its profile and without anything else that its file told.
+
+        PNG, TIFF, WebP, HEIC and BMP hold it exactly, as far as they have its channels and depth; else it is
+        converted. JPEG and AVIF change pixels a little.
+
+        Raises:
+            ValueError: the name is not a picture's, its format can't hold opacity, or it can't be written.
+        """
+        path = Path(path)
+        format = Image.registered_extensions().get(path.suffix.lower())
+        if format not in _MODES:
+            raise ValueError(f"{path} cannot be written; give it the name of a picture, such as out.png.")
+        if "A" in self.mode and not any("A" in mode for mode in _MODES[format]):
+            raise ValueError(f"{path} cannot be written: such a file holds no transparency, .png does.")
+        options = _LOSSLESS.get(format) or (format == "JPEG" and self.jpeg) or _LOSSY.get(format, {})
+        try:
+            if format == "PNG" and self._deep_colour:
+                path.write_bytes(self._deep_png())
+                return
+            image, profile = self.image, self.profile
+            if image.mode == "I;16" and format not in ("PNG", "TIFF"):
+                image = _to_pil(_eight_bits(self.pixels), "L")
+            if self.mode == "CMYK" and "CMYK" not in _MODES[format]:
+                image, profile = Image.fromarray(self.rgb), None
+            elif self.mode not in _MODES[format]:
+                # Grey without a grey format: a grey profile would not fit the three channels.
+                colour = np.dstack([self.rgb, *np.moveaxis(_eight_bits(self.pixels), 2, 0)[1:]])
+                image, profile = _to_pil(colour, "RGBA" if "A" in self.mode else "RGB"), None
+            image.info = {}
+            image.save(path, format, icc_profile=profile, **options)
+        except (ValueError, OSError, cv2.error) as error:
+            raise ValueError(f"{path} cannot be written: {error}") from error
+
+    @property
+    def _colours(self):
+        """Number of channels without opacity."""
+        return len(self._colour_mode)
+
+    @property
+    def _colour_mode(self):
+        return self.mode.removesuffix("A")
+
+    @property
+    def _deep_colour(self):
+        return self.pixels.dtype == np.uint16 and self.mode != "L"
+
+    def _to_srgb(self, image):
+        """PIL image of the photo's colours as sRGB."""
+        return self._convert(image, "RGB", lambda own: (own, _SRGB))
+
+    def _from_srgb(self, image):
+        """PIL image in sRGB as the photo's colours."""
+        return self._convert(image, self._colour_mode, lambda own: (_SRGB, own))
+
+    def _convert(self, image, mode, order):
+        if self.profile:
+            try:
+                profiles = order(ImageCms.ImageCmsProfile(BytesIO(self.profile)))
+                intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+                flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+                return ImageCms.profileToProfile(image, *profiles, intent, mode, flags=flags)
+            except (ImageCms.PyCMSError, OSError):
+                pass  # a damaged profile, or one for other channels: such files are meant in sRGB
+        return image.convert(mode)
+
+    def _deep_png(self):
+        """16-bit colours as a PNG file, which Pillow cannot write."""
+        codes = {"LA": cv2.COLOR_GRAY2BGRA, "RGB": cv2.COLOR_RGB2BGR, "RGBA": cv2.COLOR_RGBA2BGRA}
+        done, data = cv2.imencode(".png", cv2.cvtColor(self.pixels, codes[self.mode]))
+        if not done:
+            raise OSError("OpenCV cannot write it")
+        data = data.tobytes()
+        if self.profile:
+            chunk = b"iCCPICC profile\0\0" + zlib.compress(self.profile)
+            checksum = struct.pack(">I", zlib.crc32(chunk))
+            # After the signature and the header chunk, 8 and 25 bytes.
+            data = data[:33] + struct.pack(">I", len(chunk) - 4) + chunk + checksum + data[33:]
+        return data
 
 
 def read_photo(path):
-    """Open a photo upright, as an RGB PIL image.
-
-    Raises:
-        ValueError: no such file, not a picture, damaged, or more than 50 megapixels.
-    """
-    name = Path(path).name
-    try:
-        with Image.open(path) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError(
-                    f"{name} has {picture.width * picture.height / 1e6:.0f} megapixels; at most "
-                    f"{MAX_PIXELS // 1_000_000} can be handled. Save it smaller and try again."
-                )
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    except FileNotFoundError as error:
-        raise ValueError(f"There is no file {path}.") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError(
-            f"{name} has far too many pixels; at most {MAX_PIXELS // 1_000_000} megapixels can be handled."
-        ) from error
-    except (UnidentifiedImageError, IsADirectoryError) as error:
-        raise ValueError(f"{name} is not a picture that can be opened.") from error
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"{name} is damaged and cannot be read to its end.") from error
+    """Open a photo upright, as an RGB PIL image in sRGB; errors are those of `Photo.open`."""
+    return Image.fromarray(Photo.open(path).rgb)
 
 
 def read_mask(path):
     """Open a mask as an H x W bool array: true where the picture is brighter than mid-grey."""
     return np.asarray(read_photo(path).convert("L")) > 127
-
-
-def check_image(image):
-    """A photo as an H x W x 3 uint8 RGB array.
-
-    Args:
-        image: PIL image of any mode, or an H x W x 3 (or H x W grey) uint8 array.
-
-    Raises:
-        ValueError: it is something else, or smaller than 16 pixels on a side.
-    """
-    if isinstance(image, Image.Image):
-        try:
-            image = np.array(image.convert("RGB"))
-        except (OSError, SyntaxError) as error:
-            raise ValueError("The picture is damaged and cannot be read to its end.") from error
-    image = np.asarray(image)
-    if image.dtype == np.uint8 and image.ndim == 2:
-        image = np.repeat(image[..., None], 3, 2)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError("This is not a picture: 8-bit RGB is needed, height x width x 3.")
-    if min(image.shape[:2]) < 16:
-        raise ValueError(
-            f"This picture is only {image.shape[1]} x {image.shape[0]} pixels; "
-            "at least 16 x 16 are needed to see a face."
-        )
-    return image
 
 
 def check_mask(mask, image):
@@ -84,3 +289,58 @@ def check_mask(mask, image):
     if not (np.issubdtype(mask.dtype, np.bool_) or np.isfinite(mask).all()):
         raise ValueError("The mask holds something that is not a number.")
     return mask != 0
+
+
+def _check_pixels(name, pixels):
+    if pixels > MAX_PIXELS:
+        raise ValueError(
+            f"{name} has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS // 1_000_000} can be handled. "
+            "Save it smaller and try again."
+        )
+
+
+def _read_pixels(image):
+    """Pixels, H x W x channels, and mode of a PIL image, in the nearest mode that `Photo` knows."""
+    mode = image.mode
+    if mode == "I" or mode.startswith("I;16"):
+        pixels = np.asarray(image)
+        if pixels.min(initial=0) < 0 or pixels.max(initial=0) > 65535:
+            raise ValueError("Pictures with 32 bits a pixel cannot be read. Save it with 8 or 16 bits.")
+        return pixels.astype(np.uint16)[..., None], "L"
+    if mode == "F" or mode == "LAB":
+        raise ValueError("The colours of this picture cannot be read. Save it as 8-bit RGB and try again.")
+    if mode in ("1", "L"):
+        wanted = "LA" if image.has_transparency_data else "L"
+    elif mode in ("LA", "La"):
+        wanted = "LA"
+    elif mode == "CMYK":
+        wanted = "CMYK"
+    else:
+        wanted = "RGBA" if image.has_transparency_data else "RGB"
+    pixels = np.array(image if mode == wanted else image.convert(wanted))
+    return pixels.reshape(*pixels.shape[:2], len(wanted)), wanted
+
+
+def _turn(pixels, orientation):
+    """Set pixels upright as the EXIF orientation, 1 to 8, says."""
+    if orientation in (3, 4, 7):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (5, 7):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (6, 8):
+        pixels = np.rot90(pixels, -1 if orientation == 6 else 1)
+    return np.ascontiguousarray(pixels)
+
+
+def _eight_bits(pixels):
+    if pixels.dtype == np.uint8:
+        return pixels
+    return cv2.convertScaleAbs(pixels, alpha=1 / 257).reshape(pixels.shape)
+
+
+def _to_pil(pixels, mode):
+    """A PIL image of H x W x channels uint8 pixels."""
+    height, width = pixels.shape[:2]
+    return Image.frombuffer(mode, (width, height), np.ascontiguousarray(pixels), "raw", mode, 0, 1)

@@ -17,7 +17,8 @@ from .alignment import (
 )
 from .baselines import telea
 from .checkpoint import load_network, weights_sha256
-from .photos import check_image, check_mask
+from .detail import pick_sources
+from .photos import Photo, check_mask
 from .precision import fast_dtype
 from .semantics import check_layout, one_hot
 
@@ -35,22 +36,45 @@ class Result:
     """A restored photo and how it came to be.
 
     Attributes:
-        image: PIL image of the input's size; pixels outside the mask are identical to the input's.
+        photo: `Photo` of the input's size, kind and profile, to be saved; pixels outside the mask are
+            identical to the input's.
         layout: 256 x 256 uint8 class ids, in the frame of the aligned face.
         aligned_input: PIL image, 256 x 256, the face that the networks saw, its hole in grey.
         aligned_mask: 256 x 256 bool, true where they were told that nothing is known.
         aligned_image: PIL image, 256 x 256, the restored face, known pixels as they were.
-        frame: `FaceFrame`, where the aligned face lies in the photo.
+        frames: list of `FaceFrame`, where the restored faces lie in the photo. All of the above is about the
+            first one, the one that the mask touches most.
         notes: sentences that the user should read; often none.
     """
 
-    image: Image.Image
+    photo: Photo
     layout: np.ndarray
     aligned_input: Image.Image
     aligned_mask: np.ndarray
     aligned_image: Image.Image
-    frame: FaceFrame
+    frames: list
     notes: list = field(default_factory=list)
+
+    @functools.cached_property
+    def image(self):
+        """The restored photo as a PIL image of the input's mode (a palette's colours as RGB)."""
+        return self.photo.image
+
+    @property
+    def frame(self):
+        """`FaceFrame` of the main face, the first of `frames`."""
+        return self.frames[0]
+
+
+@dataclass
+class _Face:
+    """One face on its way: its pixels, which of them are unknown, and what was painted, with its sources."""
+
+    frame: FaceFrame
+    pixels: np.ndarray
+    unknown: np.ndarray
+    layout: np.ndarray
+    painted: list
 
 
 class FaceInpainter:
@@ -95,18 +119,19 @@ class FaceInpainter:
         prior = load_network(source, "face_prior") if any(stage.use_prior for stage in stages) else None
         return cls(prior, *stages, device=device, weights_sha256=weights_sha256(source))
 
-    def __call__(self, image, mask, layout=None, align=True, frame=None, seed=0, num_variations=1):
+    def __call__(self, image, mask, layout=None, align=True, seed=0, num_variations=1, frames=None):
         """Restore a photo.
 
         Args:
-            image: PIL image or H x W x 3 uint8 RGB array, at least 16 x 16.
+            image: `Photo`, PIL image or H x W x 3 uint8 RGB array, 16 x 16 to 50 million pixels.
             mask: H x W array or PIL image of the same size, nonzero = fill.
-            layout: 256 x 256 class ids in the frame of the aligned face, to paint from instead of Stage 1's
+            layout: 256 x 256 class ids in the frame of the main face, to paint from instead of Stage 1's
                 prediction.
-            align: find the face and align it first; False where the picture already is an aligned face.
-            frame: `Result.frame` of an earlier result for this photo, to spare looking for the face again.
+            align: find the faces and align them first; False where the picture already is an aligned face.
             seed: of everything random; the same seed gives the same picture.
             num_variations: how many different pictures, 1 to 4; the first one is the likeliest.
+            frames: list of `FaceFrame`, the faces to restore, the main one first, where they are known: from
+                an earlier result, or framed by hand. Without it they are looked for.
 
         Returns:
             A `Result`, or a list of `num_variations` of them if that is more than 1. An empty mask returns
@@ -115,47 +140,45 @@ class FaceInpainter:
         Raises:
             ValueError: unfit input or no face found, with a sentence for the user.
         """
-        image = check_image(image)
-        mask = check_mask(mask, image)
+        photo = Photo.of(image)
+        mask = check_mask(mask, photo.rgb)
         if not 1 <= num_variations <= MAX_VARIATIONS:
             raise ValueError(f"Between 1 and {MAX_VARIATIONS} variations can be made at once.")
-        try:
-            frame = frame or self.locate(image, mask, align)
-        except ValueError:
-            if mask.any():
-                raise
-            frame = self.locate(image, mask, align=False)
-        face, unknown = warp_to_frame(image, mask, frame)
         if layout is not None:
             layout = check_layout(layout)
-            if layout.shape != unknown.shape:
+            if layout.shape != (FACE_SIZE, FACE_SIZE):
                 raise ValueError(
                     f"The layout must be {FACE_SIZE} x {FACE_SIZE} pixels, one for each of the aligned face."
                 )
-        else:
-            layout = self._parse(face[None], unknown[None])[0]
+        try:
+            frames = frames or self.locate(photo.rgb, mask, align)
+        except ValueError:
+            if mask.any():
+                raise
+            frames = self.locate(photo.rgb, mask, align=False)
+        count = num_variations if mask.any() else 1
+        faces = [
+            self._restore(photo.rgb, mask, frame, None if number else layout, seed, count)
+            for number, frame in enumerate(frames)
+        ]
+        results = [self._assemble(photo, mask, faces, index) for index in range(count)]
+        if num_variations == 1:
+            return results[0]
+        return results * num_variations if not mask.any() else results
 
-        notes = []
-        if mask.any():
-            restored = self._paint(face, unknown, layout, seed, num_variations)
-        else:
-            restored = [face] * num_variations
-            notes = ["Nothing was painted over, so the picture is as it was."]
-        results = [self._assemble(image, mask, frame, face, unknown, layout, new, notes) for new in restored]
-        return results[0] if num_variations == 1 else results
-
-    def predict_layout(self, image, mask, align=True):
-        """Stage 1 alone: 256 x 256 uint8 class ids of the whole face, in the frame of the aligned face.
+    def predict_layout(self, image, mask, align=True, frames=None):
+        """Stage 1 alone: 256 x 256 uint8 class ids of the whole main face, in its frame.
 
         With an empty mask it parses the face. For the arguments and errors see `__call__`.
         """
-        image = check_image(image)
+        image = Photo.of(image).rgb
         mask = check_mask(mask, image)
-        face, unknown = warp_to_frame(image, mask, self.locate(image, mask, align))
+        frame = (frames or self.locate(image, mask, align))[0]
+        face, unknown = warp_to_frame(image, mask, frame)
         return self._parse(face[None], unknown[None])[0]
 
     def locate(self, image, mask, align=True):
-        """Where the face to restore lies, a `FaceFrame`.
+        """Where the faces to restore lie, a list of `FaceFrame`, the main one first.
 
         Args:
             image: H x W x 3 uint8.
@@ -167,7 +190,14 @@ class FaceInpainter:
         """
         whole = FaceFrame.whole(image.shape[1], image.shape[0])
         # With nothing to see there is nothing to find: the made-up face fills the picture.
-        return locate(image, mask, self._parse, self.detector) if align and not mask.all() else whole
+        return locate(image, mask, self._parse, self.detector) if align and not mask.all() else [whole]
+
+    def _restore(self, image, mask, frame, layout, seed, count):
+        """Both stages on one face: a `_Face` with `count` variations."""
+        pixels, unknown = warp_to_frame(image, mask, frame)
+        if layout is None:
+            layout = self._parse(pixels[None], unknown[None])[0]
+        return _Face(frame, pixels, unknown, layout, self._paint(pixels, unknown, layout, seed, count))
 
     @torch.inference_mode()
     def _parse(self, faces, unknown):
@@ -179,13 +209,13 @@ class FaceInpainter:
 
     @torch.inference_mode()
     def _paint(self, face, unknown, layout, seed, count):
-        """Restored faces, count x 256 x 256 x 3 uint8, from one face, its hole and a layout."""
+        """Paint one face `count` times: pairs of 256 x 256 x 3 uint8 and where its fine detail comes from."""
         image, mask = self._tensors(face[None], unknown[None])
         wanted = one_hot(torch.from_numpy(layout)[None].to(self.device))
         noise = torch.Generator(self.device).manual_seed(seed)
         # Drawn on the CPU, so that a seed gives the same variations on every device.
         chooser = torch.Generator().manual_seed(seed)
-        pictures = []
+        painted = []
         # One by one: the first of several variations is the picture that is painted alone.
         for index in range(count):
             with self._autocast():
@@ -193,9 +223,13 @@ class FaceInpainter:
                 if self.prior:
                     latent = torch.randn(1, self.prior.components, generator=chooser).to(self.device)
                     prior = self.prior(image, mask, latent if index else None)
-                painted = self.texture_generator(image, mask, prior, wanted, noise)
-            pictures.append(((painted.float().clamp(-1, 1) + 1) * 127.5).round().byte())
-        return torch.cat(pictures).permute(0, 2, 3, 1).cpu().numpy()
+                new, attention = self.texture_generator(
+                    image, mask, prior, wanted, noise, with_attention=True
+                )
+            new = ((new[0].float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+            sources = pick_sources(attention[0].cpu().numpy(), unknown, layout)
+            painted.append((new, sources))
+        return painted
 
     def _tensors(self, faces, unknown):
         image = torch.from_numpy(np.asarray(faces)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -205,18 +239,28 @@ class FaceInpainter:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     @staticmethod
-    def _assemble(image, mask, frame, face, unknown, layout, painted, notes):
-        aligned = np.where(unknown[..., None], painted, face)
-        result, beyond = paste_back(image, mask, aligned, frame)
+    def _assemble(photo, mask, faces, index):
+        """The `Result` of variation `index`."""
+        picture, beyond = photo.rgb, mask
+        # The smallest face last: it decides where frames overlap.
+        for face in sorted(faces, key=lambda face: -face.frame.side):
+            new, sources = face.painted[index]
+            picture, left = paste_back(picture, mask, new, face.frame, sources)
+            beyond = beyond & left
+        notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
         if beyond.any():
-            result = telea(result, beyond)
-            notes = [*notes, "Part of the painted area lies outside the face; it was filled in plainly."]
+            picture = telea(picture, beyond)
+            notes.append("Part of the painted area lies outside the face; it was filled in plainly.")
+        main = faces[0]
+        square = FaceFrame.whole(FACE_SIZE, FACE_SIZE)
+        aligned, _ = paste_back(main.pixels, main.unknown, main.painted[index][0], square)
+        hole = np.where(main.unknown[..., None], np.uint8(HOLE_GREY), main.pixels)
         return Result(
-            image=Image.fromarray(result),
-            layout=layout,
-            aligned_input=Image.fromarray(np.where(unknown[..., None], np.uint8(HOLE_GREY), face)),
-            aligned_mask=unknown,
+            photo=photo.filled(picture, mask),
+            layout=main.layout,
+            aligned_input=Image.fromarray(hole),
+            aligned_mask=main.unknown,
             aligned_image=Image.fromarray(aligned),
-            frame=frame,
+            frames=[face.frame for face in faces],
             notes=notes,
         )

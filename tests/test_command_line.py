@@ -96,16 +96,17 @@ class TestRestore:
         for name in ("photos", "masks"):
             Path(name).mkdir()
         for name in ("one", "two"):
-            Image.open("photo.png").save(f"photos/{name}.jpg")
             Image.open("mask.png").save(f"masks/{name}.png")
+        Image.open("photo.png").save("photos/one.jpg")
+        Image.open("photo.png").save("photos/two.tif")
         Path("photos/notes.txt").write_text("no photo")
         assert restore("photos", "--mask", "masks", "-o", "out", "--layout-out", "layouts") == 0
-        assert sorted(path.name for path in Path("out").iterdir()) == ["one.png", "two.png"]
+        assert sorted(path.name for path in Path("out").iterdir()) == ["one.png", "two.tif"]
         assert sorted(path.name for path in Path("layouts").iterdir()) == ["one.png", "two.png"]
         assert Image.open("out/one.png").size == (90, 60)
         # One mask for all, too.
         assert restore("photos", "--mask", "mask.png", "-o", "again") == 0
-        assert np.array_equal(Image.open("again/two.png"), Image.open("out/two.png"))
+        assert np.array_equal(Image.open("again/two.tif"), Image.open("out/two.tif"))
 
     def test_bad_photos_of_a_folder_do_not_stop_the_others(self, folder, loaded, capsys):
         for name in ("photos", "masks"):

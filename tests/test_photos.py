@@ -1,11 +1,12 @@
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps
 
-from faceinpaint.photos import check_image, check_mask, read_mask, read_photo
+from faceinpaint.photos import Photo, check_mask, read_mask, read_photo
 
 
 @pytest.fixture
@@ -41,7 +42,11 @@ def test_photos_of_other_modes_are_read_in_colours(tmp_path, picture, mode):
     grey = picture.convert("L")
     converted = grey.convert("I").convert("I;16") if mode == "I;16" else picture.convert(mode)
     converted.save(tmp_path / "photo.tif")
-    assert check_image(read_photo(tmp_path / "photo.tif")).shape == (24, 40, 3)
+    read = np.asarray(read_photo(tmp_path / "photo.tif"))
+    assert read.shape == (24, 40, 3)
+    if mode in ("L", "I;16"):
+        expected = np.asarray(grey) / (1 if mode == "L" else 257)
+        assert abs(read - expected[..., None]).max() <= 0.5
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
@@ -85,13 +90,13 @@ def test_a_mask_is_white_where_to_fill(tmp_path):
 
 
 def test_images_of_all_kinds_are_rgb_arrays(picture):
-    assert np.array_equal(check_image(picture), picture)
-    assert np.array_equal(check_image(np.asarray(picture)), picture)
+    assert np.array_equal(Photo.of(picture).rgb, picture)
+    assert np.array_equal(Photo.of(np.asarray(picture)).rgb, picture)
     grey = picture.convert("L")
     for image in (grey, np.asarray(grey)):
-        assert np.array_equal(check_image(image), np.asarray(grey.convert("RGB")))
+        assert np.array_equal(Photo.of(image).rgb, np.asarray(grey.convert("RGB")))
     opaque = picture.convert("RGBA")
-    assert np.array_equal(check_image(opaque), picture)
+    assert np.array_equal(Photo.of(opaque).rgb, picture)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +114,7 @@ def test_images_of_all_kinds_are_rgb_arrays(picture):
 )
 def test_what_is_no_photo_is_refused(bad, words):
     with pytest.raises(ValueError, match=words):
-        check_image(bad)
+        Photo.of(bad)
 
 
 def test_a_picture_that_breaks_off_when_it_is_decoded(tmp_path, picture):
@@ -117,7 +122,7 @@ def test_a_picture_that_breaks_off_when_it_is_decoded(tmp_path, picture):
     picture.resize((200, 200)).save(path)
     path.write_bytes(path.read_bytes()[:5000])
     with Image.open(path) as opened, pytest.raises(ValueError, match="damaged"):
-        check_image(opened)
+        Photo.of(opened)
 
 
 def test_masks_of_all_kinds_are_bool_arrays():
@@ -151,3 +156,187 @@ def test_masks_of_all_kinds_are_bool_arrays():
 def test_what_is_no_mask_is_refused(bad, words):
     with pytest.raises(ValueError, match=words):
         check_mask(bad, np.zeros((20, 30, 3), np.uint8))
+
+
+def swapped_profile():
+    """Bytes of a profile whose colours are far from sRGB's: red and blue change places."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
+    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    return bytes(profile)
+
+
+def hole_of(photo):
+    mask = np.zeros(photo.pixels.shape[:2], bool)
+    mask[5:15, 8:20] = True
+    return mask
+
+
+def decode(path):
+    """What another program reads from the file: Pillow's pixels, or OpenCV's where there are 16 bits."""
+    deep = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if deep is not None and deep.dtype == np.uint16:
+        return deep
+    return np.asarray(Image.open(path))
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [
+        ("RGB", ".png"),
+        ("RGB", ".tif"),
+        ("RGB", ".webp"),
+        ("RGB", ".heic"),
+        ("RGB", ".bmp"),
+        ("RGBA", ".png"),
+        ("RGBA", ".webp"),
+        ("RGBA", ".heic"),
+        ("LA", ".png"),
+        ("L", ".png"),
+        ("L", ".tif"),
+        ("CMYK", ".tif"),
+        ("I;16", ".png"),
+        ("I;16", ".tif"),
+        ("RGB 16", ".png"),
+        ("RGBA 16", ".png"),
+    ],
+)
+@pytest.mark.parametrize("profile", [None, swapped_profile()], ids=["srgb", "profile"])
+def test_a_round_trip_keeps_format_profile_and_every_known_pixel(tmp_path, picture, mode, suffix, profile):
+    path, out = tmp_path / f"photo{suffix}", tmp_path / f"out{suffix}"
+    rng = np.random.default_rng(1)
+    if mode.endswith(" 16"):
+        pixels = rng.integers(0, 65536, (24, 40, 3 + ("A" in mode))).astype(np.uint16)
+        Photo(pixels, mode.removesuffix(" 16"), profile).save(path)
+        bgr = [2, 1, 0, 3][: pixels.shape[2]]
+        assert np.array_equal(decode(path), pixels[..., bgr])
+    elif mode == "I;16":
+        Image.fromarray(rng.integers(0, 65536, (24, 40)).astype(np.uint16)).save(path)
+    else:
+        exact = {".webp": {"lossless": True, "exact": True}, ".heic": {"quality": -1, "chroma": 444}}
+        image = picture.convert(mode)
+        if "A" in mode:
+            image.putalpha(Image.fromarray(rng.integers(0, 256, (24, 40)).astype(np.uint8)))
+        options = {"icc_profile": profile} if profile else {}
+        image.save(path, **options, **exact.get(suffix, {}))
+    photo = Photo.open(path)
+    assert photo.suffix == suffix
+    empty = np.zeros(photo.pixels.shape[:2], bool)
+    photo.filled(photo.rgb, empty).save(out)
+    assert np.array_equal(decode(out), decode(path))
+    assert Image.open(out).mode == Image.open(path).mode
+    assert Image.open(out).info.get("icc_profile") == Image.open(path).info.get("icc_profile")
+
+    hole = hole_of(photo)
+    photo.filled(np.full((24, 40, 3), 90, np.uint8), hole).save(out)
+    known = ~hole if decode(path).ndim == 2 else ~hole[..., None]
+    assert np.array_equal(decode(out) * known, decode(path) * known)
+    # The fill is the grey that was asked for, whatever the profile and the channels.
+    assert abs(np.asarray(read_photo(out))[hole].astype(int) - 90).max() <= 2
+
+
+def test_colours_are_seen_and_painted_through_the_profile(tmp_path):
+    image = Image.new("RGB", (40, 24), (255, 0, 0))
+    image.save(tmp_path / "photo.png", icc_profile=swapped_profile())
+    photo = Photo.open(tmp_path / "photo.png")
+    assert np.array_equal(photo.rgb[0, 0], (0, 0, 255))
+    red = np.zeros((24, 40, 3), np.uint8)
+    red[..., 0] = 255
+    photo.filled(red, hole_of(photo)).save(tmp_path / "out.png")
+    written = np.asarray(Image.open(tmp_path / "out.png"))
+    assert (written[10, 10] == (0, 0, 255)).all()
+    assert (written[0, 0] == (255, 0, 0)).all()
+
+
+def test_a_profile_for_other_channels_or_a_damaged_one_is_no_obstacle(tmp_path, picture):
+    picture.convert("L").save(tmp_path / "grey.png", icc_profile=swapped_profile())
+    assert np.array_equal(Photo.open(tmp_path / "grey.png").rgb[..., 1], picture.convert("L"))
+    picture.save(tmp_path / "photo.png", icc_profile=b"no profile")
+    photo = Photo.open(tmp_path / "photo.png")
+    assert np.array_equal(photo.rgb, picture)
+    photo.filled(photo.rgb, hole_of(photo)).save(tmp_path / "out.png")
+    assert np.array_equal(Image.open(tmp_path / "out.png"), picture)
+
+
+@pytest.mark.parametrize(("suffix", "deep"), [(".png", False), (".tif", False), (".png", True)])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_set_upright(tmp_path, picture, orientation, suffix, deep):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / "turned.png", exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(tmp_path / "turned.png"))
+    path = tmp_path / f"photo{suffix}"
+    if deep:
+        data = cv2.imencode(".png", np.asarray(picture)[..., ::-1].astype(np.uint16) * 257)[1].tobytes()
+        path.write_bytes(with_chunk(data, b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")))
+    else:
+        picture.save(path, exif=exif)
+    photo = Photo.open(path)
+    assert photo.pixels.dtype == (np.uint16 if deep else np.uint8)
+    assert np.array_equal(photo.rgb, upright)
+    photo.save(tmp_path / "out.png")
+    assert not Image.open(tmp_path / "out.png").getexif()
+    assert np.array_equal(read_photo(tmp_path / "out.png"), upright)
+    assert np.array_equal(read_mask(path), np.asarray(upright.convert("L")) > 127)
+
+
+def with_chunk(png, body):
+    """A PNG file with one more chunk, of name and data `body`, after its header."""
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:33] + chunk + png[33:]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".heic", ".tif"])
+def test_place_and_camera_are_dropped(tmp_path, picture, suffix):
+    exif = Image.Exif()
+    exif[0x0110] = "Telltale camera"
+    exif.get_ifd(0x8825)[1] = "N"
+    picture.save(tmp_path / f"photo{suffix}", exif=exif)
+    photo = Photo.open(tmp_path / f"photo{suffix}")
+    for out in (f"out{suffix}", f"out{photo.suffix}"):
+        photo.save(tmp_path / out)
+        assert b"Telltale" not in (tmp_path / out).read_bytes()
+        assert not Image.open(tmp_path / out).getexif().get_ifd(0x8825)
+
+
+def test_a_palette_comes_back_with_its_colours(tmp_path, picture):
+    path, out = tmp_path / "photo.png", tmp_path / "out.png"
+    palette = picture.quantize(40)
+    palette.save(path, transparency=3)
+    Photo.open(path).save(out)
+    assert np.array_equal(Image.open(out), Image.open(path).convert("RGBA"))
+    palette.save(path)
+    Photo.open(path).save(out)
+    assert np.array_equal(Image.open(out), palette.convert("RGB"))
+
+
+def test_a_photo_compressed_again_as_it_was_hardly_changes(tmp_path, photo):
+    path, out = tmp_path / "photo.jpg", tmp_path / "out.jpg"
+    Image.fromarray(photo).save(path, quality=60)
+    opened = Photo.open(path)
+    opened.save(out)
+    change = abs(np.asarray(Image.open(out)).astype(int) - opened.pixels)
+    assert change.mean() < 1
+    assert out.stat().st_size < 1.2 * path.stat().st_size
+    assert opened.suffix == ".png"  # the one that changes nothing
+
+
+def test_a_format_that_cannot_hold_the_photo(tmp_path, picture):
+    see_through = Photo.of(picture.convert("RGBA"))
+    with pytest.raises(ValueError, match=r"out\.jpg cannot be written: such a file holds no transparency"):
+        see_through.save(tmp_path / "out.jpg")
+    assert not (tmp_path / "out.jpg").exists()
+    Photo.of(picture.convert("CMYK")).save(tmp_path / "out.png")
+    assert Image.open(tmp_path / "out.png").mode == "RGB"
+    grey = Photo(np.full((24, 40, 1), 30 * 257, np.uint16), "L")
+    grey.save(tmp_path / "out.webp")
+    assert (np.asarray(Image.open(tmp_path / "out.webp")) == 30).all()
+    with pytest.raises(ValueError, match=r"out\.docx cannot be written; give it the name of a picture"):
+        grey.save(tmp_path / "out.docx")
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_colours_of_unknown_meaning_are_refused(picture, mode):
+    image = picture.convert("L").convert(mode).point(lambda value: value * 1000.0 + 0)
+    with pytest.raises(ValueError, match="Save it"):
+        Photo.of(image)

@@ -33,7 +33,6 @@ def at(size):
 class TestKnownPixels:
     def check(self, inpainter, image, mask, known):
         result = inpainter(image, mask, align=False)
-        assert result.image.mode == "RGB"
         assert result.image.size == (known.shape[1], known.shape[0])
         painted = np.asarray(result.image)
         assert np.array_equal(painted[~mask], known[~mask])
@@ -47,11 +46,13 @@ class TestKnownPixels:
 
     def test_they_are_identical_with_opacity_and_in_grey(self, inpainter):
         image, mask = at((60, 50))
-        opacity = np.full((50, 60, 1), 200, np.uint8)
-        self.check(inpainter, Image.fromarray(np.concatenate([image, opacity], 2)), mask, image)
+        opacity = np.random.default_rng(2).integers(0, 256, (50, 60, 1)).astype(np.uint8)
+        see_through = np.concatenate([image, opacity], 2)
+        result = self.check(inpainter, Image.fromarray(see_through), mask, see_through)
+        assert np.array_equal(np.asarray(result.image)[..., 3:], opacity)
         grey = Image.fromarray(image).convert("L")
-        self.check(inpainter, grey, mask, np.asarray(grey.convert("RGB")))
-        self.check(inpainter, np.asarray(grey), mask, np.asarray(grey.convert("RGB")))
+        self.check(inpainter, grey, mask, np.asarray(grey))
+        self.check(inpainter, np.asarray(grey), mask, np.asarray(grey))
 
     def test_they_are_identical_where_a_face_was_found(self, inpainter, monkeypatch):
         image, mask = at((300, 200))
@@ -60,7 +61,7 @@ class TestKnownPixels:
             frame.to_photo([(90, 110), (165, 130), (125, 160), (95, 185), (145, 195)])
         ).matrix)  # fmt: skip
         assert abs(frame.matrix[0, 1]) > 0.05  # the face is tilted, so every pixel is resampled
-        monkeypatch.setattr("faceinpaint.pipeline.locate", lambda *arguments: frame)
+        monkeypatch.setattr("faceinpaint.pipeline.locate", lambda *arguments: [frame])
         result = inpainter(image, mask)
         assert np.array_equal(np.asarray(result.image)[~mask], image[~mask])
 
@@ -134,6 +135,61 @@ class TestMasks:
         assert np.array_equal(inpainter(photo, hole * 3.0, align=False).image, expected)
         mask = Image.fromarray(hole.astype(np.uint8) * 255)
         assert np.array_equal(inpainter(Image.fromarray(photo), mask, align=False).image, expected)
+
+
+class TestSeveralFaces:
+    @pytest.fixture
+    def group(self):
+        rng = np.random.default_rng(4)
+        image = rng.integers(0, 256, (300, 620, 3)).astype(np.uint8)
+        mask = np.zeros((300, 620), bool)
+        mask[120:180, 100:520] = True
+        return image, mask, [FaceFrame.square(150, 150, 290), FaceFrame.square(420, 150, 260)]
+
+    def test_each_is_painted_in_its_own_frame_and_the_smallest_decides(self, inpainter, group):
+        image, mask, frames = group
+        both = inpainter(image, mask, frames=frames)
+        assert both.frames == frames and both.frame is frames[0]
+        assert np.array_equal(np.asarray(both.image)[~mask], image[~mask])
+        alone = [np.asarray(inpainter(image, mask, frames=[frame]).image) for frame in frames]
+        small = frames[1].covered(mask)
+        assert np.array_equal(np.asarray(both.image)[small], alone[1][small])
+        large = frames[0].covered(mask) & ~small
+        assert large.any() and np.array_equal(np.asarray(both.image)[large], alone[0][large])
+        assert (frames[0].covered(mask) & small).any()
+        assert not both.notes
+
+    def test_the_layout_is_the_main_face_s(self, inpainter, group):
+        image, mask, frames = group
+        hair = np.full((FACE_SIZE, FACE_SIZE), HAIR, np.uint8)
+        plain, edited = (inpainter(image, mask, frames=frames, layout=layout) for layout in (None, hair))
+        assert np.array_equal(edited.layout, hair)
+        small = frames[1].covered(mask)
+        assert np.array_equal(np.asarray(edited.image)[small], np.asarray(plain.image)[small])
+        assert not np.array_equal(edited.image, plain.image)
+
+    def test_a_hole_outside_all_frames_is_said(self, inpainter, group):
+        image, mask, frames = group
+        mask[10:30, 570:600] = True
+        assert any("outside the face" in note for note in inpainter(image, mask, frames=frames).notes)
+
+
+class TestFiles:
+    @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "CMYK", "I;16"])
+    def test_a_photo_of_any_kind_keeps_it(self, inpainter, mode):
+        image, mask = at((60, 50))
+        picture = Image.fromarray(image)
+        if mode == "I;16":
+            picture = Image.fromarray(image[..., 0].astype(np.uint16) * 200)
+        else:
+            picture = picture.convert(mode)
+        picture.info["icc_profile"] = b"any"
+        untouched = inpainter(picture, np.zeros_like(mask), align=False).image
+        assert untouched.mode == mode and untouched.info["icc_profile"] == b"any"
+        assert np.array_equal(untouched, picture)
+        restored = np.asarray(inpainter(picture, mask, align=False).image)
+        assert np.array_equal(restored[~mask], np.asarray(picture)[~mask])
+        assert (restored[mask] != np.asarray(picture)[mask]).any()
 
 
 class TestSeeds:
@@ -250,7 +306,7 @@ def face(shipped):
         pytest.skip(f"{path} is missing")
     photo = np.asarray(Image.open(path).convert("RGB"))
     empty = np.zeros(photo.shape[:2], bool)
-    return warp_to_frame(photo, empty, shipped.locate(photo, empty))[0]
+    return warp_to_frame(photo, empty, shipped.locate(photo, empty)[0])[0]
 
 
 @pytest.fixture(scope="module")

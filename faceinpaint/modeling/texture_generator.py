@@ -42,20 +42,31 @@ class ContextualAttention(nn.Module):
         Returns:
             Features of x's shape.
         """
-        batch, _, height, width = x.shape
-        tokens = F.pixel_unshuffle(x, self.cell).flatten(2).mT
-        q, k, v = (
-            self.query_key_value(self.norm(tokens)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        )
-        missing = self.nothing_known.to(k.dtype).view(2, 1, self.heads, 1, -1).expand(-1, batch, -1, -1, -1)
-        k, v = torch.cat([missing[0], k], 2), torch.cat([missing[1], v], 2)
-        known = F.avg_pool2d(1 - mask.float(), mask.shape[-1] * self.cell // width).flatten(1)
-        bias = F.pad(known, (1, 0), value=1e-2).log()[:, None, None]
-        found = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+        height, width = x.shape[-2:]
+        q, k, v, bias = self._look(x, mask)
+        found = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         found = self.output(found.transpose(1, 2).flatten(2))
         found = found.mT.unflatten(2, (height // self.cell, width // self.cell))
         found = F.pixel_shuffle(found, self.cell)
         return x + (_smooth(found) if self.cell > 1 else found)
+
+    def weights(self, x, mask):
+        """Where `forward` looks: N x tokens x tokens, from each cell to each cell, the mean of the heads."""
+        q, k, _, bias = self._look(x, mask)
+        weights = (q @ k.mT * q.shape[-1] ** -0.5 + bias).float().softmax(-1)
+        return weights[..., 1:].mean(1)
+
+    def _look(self, x, mask):
+        """Queries, keys and values, each N x heads x tokens x width, and the keys' bias."""
+        tokens = F.pixel_unshuffle(x, self.cell).flatten(2).mT
+        q, k, v = (
+            self.query_key_value(self.norm(tokens)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )
+        missing = self.nothing_known.to(k.dtype).view(2, 1, self.heads, 1, -1).expand(-1, len(x), -1, -1, -1)
+        k, v = torch.cat([missing[0], k], 2), torch.cat([missing[1], v], 2)
+        known = F.avg_pool2d(1 - mask.float(), mask.shape[-1] * self.cell // x.shape[-1]).flatten(1)
+        bias = F.pad(known, (1, 0), value=1e-2).log()[:, None, None]
+        return q, k, v, bias.to(q.dtype)
 
 
 class LayoutModulation(nn.Module):
@@ -182,7 +193,7 @@ class TextureGenerator(nn.Module):
         self.top_out = conv3x3(top_channels, 3)
         nn.init.zeros_(self.top_out.weight)
 
-    def forward(self, image, mask, prior, layout, generator=None):
+    def forward(self, image, mask, prior, layout, generator=None, with_attention=False):
         """Paint whole faces; known pixels are for the caller to put back.
 
         Args:
@@ -191,9 +202,11 @@ class TextureGenerator(nn.Module):
             prior: N x 3 x H x W in [-1, 1], the face prior's picture; not looked at without `use_prior`.
             layout: N x 19 x H x W class probabilities.
             generator: of the noise, on the image's device; None for no noise.
+            with_attention: also tell where the finest attention looks.
 
         Returns:
-            N x 3 x H x W, in or near [-1, 1].
+            N x 3 x H x W, in or near [-1, 1]; with attention, that and N x T x T weights from each cell of
+            8 x 8 pixels (row by row) to each known one.
         """
         visible = image * (1 - mask)
         layout1 = F.avg_pool2d(layout, 2)
@@ -217,7 +230,9 @@ class TextureGenerator(nn.Module):
         x = self.attention3(self.reduce3(torch.cat([double(x), f3], 1)), mask)
         for block in self.block3:
             x = block(x, l3, generator)
-        x = self.attention2(self.reduce2(torch.cat([double(x), f2], 1)), mask)
+        x = self.reduce2(torch.cat([double(x), f2], 1))
+        attention = self.attention2.weights(x, mask) if with_attention else None
+        x = self.attention2(x, mask)
         for block in self.block2:
             x = block(x, l2, generator)
         x = self.block1(self.reduce1(torch.cat([double(x), f1], 1)), l1, generator)
@@ -226,7 +241,8 @@ class TextureGenerator(nn.Module):
         x = self.top_noise(self.top_in(torch.cat([double(x), start, mask], 1)), generator)
         x = self.top_modulate(x, F.relu(self.top_layout(layout)))
         correction = self.top_out(_activate(x)).float()
-        return prior + correction if self.use_prior else correction
+        painted = prior + correction if self.use_prior else correction
+        return (painted, attention) if with_attention else painted
 
 
 def _activate(x):

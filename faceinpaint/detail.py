@@ -1,0 +1,148 @@
+"""Fine detail for the hole: what the photo shows around it beyond the networks' 256 x 256 pixels.
+
+Contextual residual aggregation (Yi et al. 2020, section 3.2): what an enlarged face lacks, the residual of
+the visible skin and hair, is carried into the hole, from where Stage 2's own attention looked as it painted.
+"""
+
+import math
+
+import cv2
+import numpy as np
+
+CELL = 8
+"""Side of the cells that detail is carried by, in pixels of the aligned face: those of the attention."""
+
+_LAYOUT_SAY = 10.0
+"""How much the layouts' agreement counts beside the logarithm of the attention."""
+
+_EDGE_LEVELS = ((4, 3, 12), (1.5, 1.5, 6), (0.5, 0.7, 4), (0.3, 0.3, 3))
+"""Blur, width of the ring that is looked at, and reach of `match_edge`, in pixels of the aligned face."""
+
+_LARGEST_JUMP = 40
+"""A larger difference is another thing beside the hole, not another brightness; in levels of 255."""
+
+_FINEST_STEP = 4
+"""Where a pixel of the networks is more photo pixels wide, edges are matched on a smaller picture."""
+
+_STRIP = 256
+"""Rows of the photo that are worked on at once: a large photo's index arrays would not fit otherwise."""
+
+
+def pick_sources(attention, unknown, layout, seed=0):
+    """For each cell of an aligned face, the visible cell to take detail from.
+
+    The residuals of one cell are taken, not the mean of many, which would have no grain left.
+
+    Args:
+        attention: T x T weights from each cell to each, row by row, as `TextureGenerator` tells them.
+        unknown: size x size bool, true where the face was painted.
+        layout: size x size class ids: hair gives to hair, skin to skin.
+        seed: of the choice among cells that do about alike, so that no cell shows many times.
+
+    Returns:
+        side x side x 2 int array of the way from each painted cell to its source, x and y in pixels of the
+        aligned face; None where no cell is fully visible.
+    """
+    side = unknown.shape[0] // CELL
+    # The filter that aligned the face reaches two pixels further than a cell.
+    near = cv2.dilate(unknown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    visible = ~_cells(near, side).any(-1).ravel()
+    if not visible.any():
+        return None
+    targets = np.flatnonzero(_cells(unknown, side).any(-1).ravel())
+    sources = np.flatnonzero(visible)
+    agreement = np.zeros((len(targets), len(sources)), np.float32)
+    for class_id in np.unique(layout):
+        share = (_cells(layout, side) == class_id).mean(-1, dtype=np.float32).ravel()
+        agreement += np.minimum(share[targets, None], share[sources])
+    score = np.log(attention[np.ix_(targets, sources)] + 1e-6) + _LAYOUT_SAY * agreement
+    # The largest after Gumbel noise is a draw in proportion to the exponential of the scores.
+    chosen = sources[(score + np.random.default_rng(seed).gumbel(size=score.shape)).argmax(1)]
+    steps = np.zeros((side * side, 2), int)
+    steps[targets] = np.stack([chosen % side - targets % side, chosen // side - targets // side], -1) * CELL
+    return steps.reshape(side, side, 2)
+
+
+def match_edge(photo, painted, hole, step):
+    """Take the jump in brightness and colour out of the hole's edge.
+
+    What the networks painted beside the hole, where the photo is known, tells how far off they are; that
+    difference is carried into the hole from its edge and fades out, coarse first, then fine: a membrane
+    (Perez et al. 2003) of short reach, so that a layout that was repainted keeps its colours.
+
+    Args:
+        photo: H x W x 3 uint8.
+        painted: H x W x 3 uint8, the networks' picture over the photo, its visible part too.
+        hole: H x W bool.
+        step: side of one of the networks' pixels in pixels of the photo.
+
+    Returns:
+        `painted`, H x W x 3 uint8, matched where `hole` is true.
+    """
+    shrink = max(1, int(step / _FINEST_STEP))
+    if shrink == 1:
+        offset = _edge_offset(photo, painted, hole, step)
+    else:
+        height, width = hole.shape
+        size = math.ceil(width / shrink), math.ceil(height / shrink)
+        # A small pixel that a hidden one has any part in counts as hidden.
+        small_hole = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+        small = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (photo, painted))
+        offset = _edge_offset(*small, small_hole, step / shrink)
+        offset = cv2.resize(offset, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.clip(painted + offset, 0, 255).astype(np.uint8)
+
+
+def _edge_offset(photo, painted, hole, step):
+    """What `match_edge` adds, H x W x 3 int16."""
+    outside = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 3)
+    inside = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3)
+    result = painted.astype(np.float32)
+    for sigma, ring, reach in _EDGE_LEVELS:
+        sigma, ring, reach = max(0.6, sigma * step), max(1, ring * step), max(2, reach * step)
+        weight = ((outside > 0) & (outside <= ring)).astype(np.float32)
+        jump = np.clip(photo - result, -_LARGEST_JUMP, _LARGEST_JUMP) * weight[..., None]
+        spread = cv2.GaussianBlur(weight, (0, 0), sigma)
+        share = np.exp(-inside / reach) / np.maximum(spread, 1e-6) * (spread > 1e-6)
+        result += cv2.GaussianBlur(jump, (0, 0), sigma) * share[..., None]
+    return np.rint(result - painted).astype(np.int16)
+
+
+def carry_detail(photo, seen, painted, hole, sources, frame):
+    """Add the photo's own detail to an enlarged face.
+
+    A pixel of the hole gets the residual, photo minus enlarged face, of the pixel that lies as far from it as
+    its cell's source does: residuals are moved by whole pixels, so that grain stays as sharp as it is.
+
+    Args:
+        photo: H x W x 3 uint8.
+        seen: H x W x 3 uint8, the aligned face that the networks saw, enlarged over the photo.
+        painted: H x W x 3 uint8, the restored face, enlarged over the photo.
+        hole: H x W bool.
+        sources: from `pick_sources`.
+        frame: `FaceFrame` that takes these pixels to those of the aligned face.
+
+    Returns:
+        H x W x 3 uint8: `painted` with detail where `hole` is true.
+    """
+    steps = np.rint(sources @ frame.inverse[:, :2].T).astype(np.int32)
+    result = painted.copy()
+    height, width = hole.shape
+    for top in range(0, height, _STRIP):
+        y, x = np.nonzero(hole[top : top + _STRIP])
+        y += top
+        cell = np.rint(frame.to_frame(np.column_stack([x, y]))).astype(np.int32) // CELL
+        cell = np.clip(cell, 0, len(sources) - 1)
+        step = steps[cell[:, 1], cell[:, 0]]
+        from_x = np.clip(x + step[:, 0], 0, width - 1)
+        from_y = np.clip(y + step[:, 1], 0, height - 1)
+        residual = photo[from_y, from_x].astype(np.int16) - seen[from_y, from_x]
+        # Rounding may lead back into the hole.
+        residual[hole[from_y, from_x]] = 0
+        result[y, x] = np.clip(painted[y, x] + residual, 0, 255)
+    return result
+
+
+def _cells(picture, side):
+    """side*CELL x side*CELL as side x side x CELL*CELL."""
+    return picture.reshape(side, CELL, side, CELL).swapaxes(1, 2).reshape(side, side, CELL * CELL)
