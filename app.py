@@ -28,14 +28,14 @@ from faceinpaint.baselines import BASELINES
 from faceinpaint.examples import read_examples
 from faceinpaint.layout_editing import EDITS, fill_region, widen_hole
 from faceinpaint.masks import lower_half, part_mask, random_mask, repaint_mask, resize_mask
-from faceinpaint.photos import read_mask, read_photo
-from faceinpaint.provenance import save_png
+from faceinpaint.photos import Photo, read_mask, read_photo
 from faceinpaint.semantics import CLASSES, PALETTE, layout_to_picture, picture_to_layout
 from faceinpaint.visualization import (
     HOLE_TINT,
     TINT_OPACITY,
     comparison_sheet,
     crop_to_face,
+    outline_faces,
     overlay_layout,
     tint_hole,
 )
@@ -106,20 +106,25 @@ class Attempt:
     """One restored photo, and all that leads back to it."""
 
     title: str
-    image: Image.Image
+    photo: Photo
     mask: np.ndarray
     predicted: np.ndarray
     layout: np.ndarray
-    frame: FaceFrame
+    frames: list[FaceFrame]
     seed: int
     notes: str
+
+    @property
+    def image(self):
+        """The restored photo as the page shows it."""
+        return Image.fromarray(self.photo.rgb)
 
 
 @dataclass(frozen=True)
 class Visit:
     """What the page remembers for one visitor: a photo, its mask at the photo's size, and the attempts."""
 
-    photo: Image.Image
+    photo: Photo
     mask: np.ndarray
     align: bool = True
     example: str = ""
@@ -130,6 +135,11 @@ class Visit:
     made: int = 0  # attempts in all, those included that are no longer kept
 
     @property
+    def image(self):
+        """The photo as the page shows it: RGB, upright."""
+        return Image.fromarray(self.photo.rgb)
+
+    @property
     def attempt(self):
         """The attempt that the visitor looks at."""
         return self.attempts[self.chosen]
@@ -137,18 +147,19 @@ class Visit:
     def with_attempts(self, attempts):
         """The visit with further attempts, the first of them chosen; the oldest ones are forgotten."""
         kept = (*self.attempts, *attempts)[-MAX_ATTEMPTS:]
-        face_side = attempts[0].frame.side
+        height, width = self.mask.shape
+        small = attempts[0].frames[0].side < CLOSE_UP_BELOW * min(height, width)
         return replace(
             self,
             attempts=kept,
             chosen=len(kept) - len(attempts),
             made=self.made + len(attempts),
-            close_up=self.close_up if self.attempts else face_side < CLOSE_UP_BELOW * min(self.photo.size),
+            close_up=self.close_up if self.attempts else small,
         )
 
     def shown(self, image):
         """A picture of the photo's size, as the page shows it: the face or the whole, not too large."""
-        image = crop_to_face(image, self.attempt.frame) if self.close_up else image
+        image = crop_to_face(image, self.attempt.frames[0]) if self.close_up else image
         return fit(image, PREVIEW_SIDE)
 
 
@@ -202,7 +213,7 @@ def in_plain_words(handler):
 
 def photo_canvas(visit):
     """The photo editor's value: the photo as large as the canvas may be, its hole as strokes."""
-    shown = fit(visit.photo, CANVAS_SIDE)
+    shown = fit(visit.image, CANVAS_SIDE)
     layer = Image.new("RGBA", shown.size, HOLE_TINT)
     painted = resize_mask(visit.mask, *shown.size)
     layer.putalpha(Image.fromarray(painted * np.uint8(255 * TINT_OPACITY)))
@@ -270,28 +281,36 @@ def temporary_file(name):
     return folder / name
 
 
+def restored_file(photo):
+    """The restored photo as a PNG file for this visitor; its metadata tells what it is."""
+    path = temporary_file("restored-face.png")
+    photo.save(path)
+    return str(path)
+
+
 # Named endpoints for programs
 
 
 @in_plain_words
 def api_restore(photo, mask, align, seed):
     """Fill the white part of the mask; returns the restored photo and the layout in the classes' colours."""
-    result = restore(read_photo(photo), read_mask(mask), align=align, seed=seed)[0]
-    return result.image, layout_to_picture(result.layout)
+    result = restore(Photo.open(photo), read_mask(mask), align=align, seed=seed)[0]
+    return restored_file(result.photo), layout_to_picture(result.layout)
 
 
 @in_plain_words
 def api_predict_layout(photo, mask, align):
     """Predict the layout, also under the mask; returns a picture of 256 x 256 in the classes' colours."""
     load_inpainter()
-    return layout_to_picture(run_layout(read_photo(photo), read_mask(mask), align))
+    return layout_to_picture(run_layout(Photo.open(photo), read_mask(mask), align))
 
 
 @in_plain_words
 def api_render_layout(photo, mask, layout, align, seed):
     """Fill the white part of the mask after a layout, a picture in the classes' colours."""
     layout = picture_to_layout(read_photo(layout))
-    return restore(read_photo(photo), read_mask(mask), align=align, seed=seed, layout=layout)[0].image
+    result = restore(Photo.open(photo), read_mask(mask), align=align, seed=seed, layout=layout)[0]
+    return restored_file(result.photo)
 
 
 class Page:
@@ -564,8 +583,8 @@ class Page:
 
     def open_photo(self, file):
         """Open an uploaded file for painting."""
-        photo = read_photo(file["path"])
-        return self._show_photo(Visit(photo, np.zeros((photo.height, photo.width), bool)))
+        photo = Photo.open(file["path"])
+        return self._show_photo(Visit(photo, np.zeros(photo.rgb.shape[:2], bool)))
 
     def pick_example(self, event: gr.SelectData):
         """Open an example with its hole, and show at once what the model makes of it."""
@@ -591,15 +610,16 @@ class Page:
 
     def _show_example(self, name):
         example = self.examples[name]
-        visit = Visit(example.photo, example.mask, example=name)
+        photo = Photo.of(example.photo)
+        visit = Visit(photo, example.mask, example=name)
         notes = hidden_share(example.mask, example.layout, example.frame)
         attempt = Attempt(
             "1 · example",
-            example.restored,
+            photo.filled(np.asarray(example.restored), example.mask),
             example.mask,
             example.layout,
             example.layout,
-            example.frame,
+            [example.frame],
             example.seed,
             notes,
         )
@@ -624,7 +644,8 @@ class Page:
         """Hide a part of the face, found on the unmasked photo; show it again if it is hidden already."""
         visit = self._find_face(read_painting(visit, painting), align=not aligned)
         layout, frame = visit.face
-        area = frame.area_in_photo(PARTS[part](layout), visit.photo.width, visit.photo.height)
+        height, width = visit.mask.shape
+        area = frame.area_in_photo(PARTS[part](layout), width, height)
         if not area.any():
             raise ValueError(f"There is no part of this kind to be seen here: {part.lower()}.")
         hide = not visit.mask[area].all()
@@ -639,7 +660,7 @@ class Page:
         """Hide a random part of the picture."""
         visit = read_painting(visit, painting)
         mask = random_mask(np.random.default_rng(), 256, low=0.1, high=0.5)
-        return self._show_mask(replace(visit, mask=resize_mask(mask, visit.photo.width, visit.photo.height)))
+        return self._show_mask(replace(visit, mask=resize_mask(mask, *visit.mask.shape[::-1])))
 
     def clear_mask(self, visit):
         """Show everything again."""
@@ -650,7 +671,7 @@ class Page:
         mask = read_mask(path)
         if mask.shape != visit.mask.shape:
             gr.Info("The mask is of another size than the photo, so it was stretched.")
-        return self._show_mask(replace(visit, mask=resize_mask(mask, visit.photo.width, visit.photo.height)))
+        return self._show_mask(replace(visit, mask=resize_mask(mask, *visit.mask.shape[::-1])))
 
     def save_mask(self, visit, painting):
         """Hand out the mask as a black and white PNG of the photo's size."""
@@ -661,7 +682,7 @@ class Page:
     def _find_face(self, visit, align):
         if visit.face is None or visit.align != align:
             result = restore(visit.photo, np.zeros_like(visit.mask), align=align, seed=0)[0]
-            visit = replace(visit, face=(result.layout, result.frame), align=align)
+            visit = replace(visit, face=(result.layout, result.frames[0]), align=align)
         return visit
 
     def _show_mask(self, visit):
@@ -693,9 +714,9 @@ class Page:
 
     def _render(self, visit, layout, seed, count, title):
         attempt = visit.attempt
-        mask = widen_hole(attempt.mask, attempt.layout, layout, attempt.frame)
+        mask = widen_hole(attempt.mask, attempt.layout, layout, attempt.frames[0])
         results, seconds = timed(
-            restore, visit.photo, mask, layout=layout, frame=attempt.frame, seed=seed, count=count
+            restore, visit.photo, mask, layout=layout, frames=attempt.frames, seed=seed, count=count
         )
         widened = mask is not attempt.mask
         visit = replace(visit, mask=mask)
@@ -708,18 +729,18 @@ class Page:
         notes = [
             *result.notes,
             *(["The hole was widened where you repainted around it."] if widened else []),
-            hidden_share(visit.mask, result.layout, result.frame),
+            hidden_share(visit.mask, result.layout, result.frames[0]),
             f"Took {seconds:.1f} s.",
         ]
         attempts = [
             Attempt(
                 f"{visit.made + number + 1} · {title.format(seed=seed)}"
                 + (f", variation {number + 1}" if len(results) > 1 else ""),
-                each.image,
+                each.photo,
                 visit.mask,
                 predicted,
                 each.layout,
-                each.frame,
+                each.frames,
                 seed,
                 " ".join(notes),
             )
@@ -734,8 +755,6 @@ class Page:
 
     def _show_attempt(self, visit):
         attempt = visit.attempt
-        path = temporary_file("restored-face.png")
-        save_png(attempt.image, path)
         thumbnails = [(fit(visit.shown(each.image), 320), each.title) for each in visit.attempts]
         choices = [PHOTO, HOLE, OVERLAY, *BASELINES, *(each.title for each in visit.attempts)]
         return {
@@ -744,7 +763,7 @@ class Page:
             self.view: FACE if visit.close_up else WHOLE,
             self.notes: attempt.notes,
             self.attempts: gr.Gallery(thumbnails, selected_index=visit.chosen),
-            self.download: str(path),
+            self.download: restored_file(attempt.photo),
             self.layout: layout_canvas(attempt.layout),
             self.left: gr.Dropdown(choices, value=PHOTO),
             self.right: gr.Dropdown(choices, value=attempt.title),
@@ -788,7 +807,8 @@ class Page:
         """Put all pictures on one sheet."""
         names = (PHOTO, HOLE, OVERLAY, *BASELINES, *(each.title for each in visit.attempts))
         path = temporary_file("sheet.png")
-        save_png(comparison_sheet({name: picture_named(visit, name) for name in names}), path)
+        sheet = comparison_sheet({name: picture_named(visit, name) for name in names})
+        replace(Photo.of(sheet), edited=True).save(path)
         return gr.Image(str(path), visible=True)
 
     def show_files(self, visit):
@@ -808,13 +828,14 @@ class Page:
 
 def picture_named(visit, name):
     """The picture that a visitor chose to compare, as large as it is shown."""
-    photo, attempt = visit.photo, visit.attempt
+    photo, attempt = visit.image, visit.attempt
     if name == PHOTO:
         picture = photo
     elif name == HOLE:
         picture = tint_hole(photo, attempt.mask)
     elif name == OVERLAY:
-        picture = overlay_layout(attempt.image, attempt.layout, attempt.frame)
+        picture = overlay_layout(attempt.image, attempt.layout, attempt.frames[0])
+        picture = outline_faces(picture, attempt.frames)
     elif name in BASELINES:
         picture = Image.fromarray(BASELINES[name](np.asarray(photo), attempt.mask))
     else:

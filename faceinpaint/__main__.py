@@ -1,4 +1,4 @@
-"""The command line: `python -m faceinpaint restore | evaluate | benchmark | label | train`."""
+"""The command line, `python -m faceinpaint COMMAND`: restore, evaluate, benchmark, label, train ..."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from . import benchmark, evaluation, photos
+from . import benchmark, evaluation, examples, photos
 from .pipeline import FaceInpainter
 from .semantics import layout_to_picture
 

@@ -12,6 +12,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 from pillow_heif import register_heif_opener
 
+from .provenance import PNG_CHUNK, mark
+
 register_heif_opener()
 
 MAX_PIXELS = 50_000_000
@@ -19,7 +21,7 @@ MAX_PIXELS = 50_000_000
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp")
 
 _LOSSLESS = {
-    "PNG": {},
+    "PNG": {"compress_level": 3},
     "TIFF": {"compression": "tiff_deflate"},
     "WEBP": {"lossless": True, "exact": True},
     "HEIF": {"quality": -1, "chroma": 444, "matrix_coefficients": 0},
@@ -53,6 +55,7 @@ class Photo:
         profile: bytes of the ICC profile that the colours are meant in, or None for sRGB.
         format: Pillow's name of the file's format, such as "JPEG"; None where there was no file.
         jpeg: Pillow's options that compress a JPEG as this one was, or None.
+        edited: part of it was made up by a model; its file shall say so.
     """
 
     pixels: np.ndarray
@@ -60,6 +63,7 @@ class Photo:
     profile: bytes | None = None
     format: str | None = None
     jpeg: dict | None = None
+    edited: bool = False
 
     @classmethod
     def open(cls, path):
@@ -181,10 +185,10 @@ class Photo:
         if mask.any():
             new = np.asarray(self._from_srgb(Image.fromarray(rgb[mask][None]))).reshape(-1, self._colours)
             pixels[mask, : self._colours] = new * np.uint16(257) if pixels.dtype == np.uint16 else new
-        return replace(self, pixels=pixels)
+        return replace(self, pixels=pixels, edited=self.edited or bool(mask.any()))
 
     def save(self, path):
-        """Write the photo, with its profile and without anything else that its file told.
+        """Write the photo, with its profile, the mark of an edited one, and nothing else that its file told.
 
         PNG, TIFF, WebP, HEIC and BMP hold it exactly, as far as they have its channels and depth; else it is
         converted. JPEG and AVIF change pixels a little.
@@ -199,6 +203,7 @@ class Photo:
         if "A" in self.mode and not any("A" in mode for mode in _MODES[format]):
             raise ValueError(f"{path} cannot be written: such a file holds no transparency, .png does.")
         options = _LOSSLESS.get(format) or (format == "JPEG" and self.jpeg) or _LOSSY.get(format, {})
+        options = options | (mark(format) if self.edited else {})
         try:
             if format == "PNG" and self._deep_colour:
                 path.write_bytes(self._deep_png())
@@ -255,13 +260,15 @@ class Photo:
         done, data = cv2.imencode(".png", cv2.cvtColor(self.pixels, codes[self.mode]))
         if not done:
             raise OSError("OpenCV cannot write it")
+        chunks = [b"iCCPICC profile\0\0" + zlib.compress(self.profile)] if self.profile else []
+        chunks += [PNG_CHUNK] if self.edited else []
+        added = b"".join(
+            struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+            for chunk in chunks
+        )
         data = data.tobytes()
-        if self.profile:
-            chunk = b"iCCPICC profile\0\0" + zlib.compress(self.profile)
-            checksum = struct.pack(">I", zlib.crc32(chunk))
-            # After the signature and the header chunk, 8 and 25 bytes.
-            data = data[:33] + struct.pack(">I", len(chunk) - 4) + chunk + checksum + data[33:]
-        return data
+        # After the signature and the header chunk, 8 and 25 bytes.
+        return data[:33] + added + data[33:]
 
 
 def read_photo(path):

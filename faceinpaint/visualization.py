@@ -45,6 +45,16 @@ def overlay_layout(photo, layout, frame):
     return Image.fromarray((np.asarray(photo) * (1 - share) + colours * share).round().astype(np.uint8))
 
 
+def outline_faces(photo, frames):
+    """Draw the frames in which faces were found, a list of `FaceFrame`; RGB PIL image."""
+    outlined = photo.copy()
+    draw = ImageDraw.Draw(outlined)
+    for frame in frames:
+        corners = [tuple(corner) for corner in frame.corners]
+        draw.line([*corners, corners[0]], fill=HOLE_TINT, width=max(2, round(frame.side / 150)))
+    return outlined
+
+
 def crop_to_face(photo, frame):
     """The upright square of the photo around its face, a little wider than the frame; RGB PIL image."""
     centre = frame.inverse @ ((frame.size - 1) / 2, (frame.size - 1) / 2, 1)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from faceinpaint.alignment import FaceFrame
+from faceinpaint.photos import Photo
 from faceinpaint.semantics import CLASSES, layout_to_picture
 
 APP = Path(__file__).parents[1] / "app.py"
@@ -47,12 +48,12 @@ class FakeInpainter:
         layout = options.get("layout")
         results = []
         for seed in range(options["seed"], options["seed"] + options["num_variations"]):
-            filled = Image.fromarray(np.where(mask[..., None], np.uint8(seed), np.asarray(image)))
+            photo = Photo.of(image)
             results.append(
                 SimpleNamespace(
-                    image=filled,
+                    photo=photo.filled(np.full_like(photo.rgb, seed), mask),
                     layout=LAYOUT if layout is None else layout,
-                    frame=FaceFrame.whole(*image.size),
+                    frames=[FaceFrame.whole(*mask.shape[::-1])],
                     notes=["A note."],
                 )
             )
@@ -83,13 +84,13 @@ def visit(page, photo_file):
 
 def painting(visit, box=BOX, scale=1):
     """What the photo editor delivers: the photo on a canvas, and one layer with a translucent box."""
-    size = visit.photo.width // scale, visit.photo.height // scale
+    size = visit.image.width // scale, visit.image.height // scale
     alpha = np.zeros((size[1], size[0]), np.uint8)
     if box:
         alpha[tuple(slice(side.start // scale, side.stop // scale) for side in box)] = 178
     layer = Image.new("RGBA", size, (124, 58, 237))
     layer.putalpha(Image.fromarray(alpha))
-    return {"background": visit.photo.resize(size).convert("RGBA"), "layers": [layer], "composite": None}
+    return {"background": visit.image.resize(size).convert("RGBA"), "layers": [layer], "composite": None}
 
 
 def repainted(layout):
@@ -195,7 +196,7 @@ class TestRestore:
         assert shown[page.notes].startswith("A note.") and " Took " in shown[page.notes]
         assert "of the face is hidden." in shown[page.notes]
         before, after = shown[page.slider]
-        np.testing.assert_array_equal(before, visit.photo)
+        np.testing.assert_array_equal(before, visit.photo.rgb)
         np.testing.assert_array_equal(after, shown[page.result])
         np.testing.assert_array_equal(pixels(shown[page.download]), shown[page.result])
 
@@ -245,7 +246,7 @@ class TestLayout:
         shown = page.press_render(visit, repainted(edited), 3, 1)
         call = model.calls[1]
         np.testing.assert_array_equal(call.layout, edited)
-        assert call.frame is visit.attempt.frame and call.seed == 3
+        assert call.frames is visit.attempt.frames and call.seed == 3
         np.testing.assert_array_equal(call.mask, box_mask())
         assert "widened" not in shown[page.notes]
         reset = page.reset_layout(shown[page.visit])["background"]
@@ -313,7 +314,7 @@ class TestCompare:
     def test_any_two_pictures(self, page, visit, model, left):
         visit = press_restore(page, visit)[page.visit]
         before, after = page.compare(visit, left, visit.attempt.title)
-        before, photo, hole = np.asarray(before), np.asarray(visit.photo), visit.mask
+        before, photo, hole = np.asarray(before), visit.photo.rgb, visit.mask
         np.testing.assert_array_equal(before[~hole], photo[~hole])
         assert (before[hole] == photo[hole]).all() == (left == "Photo")
         np.testing.assert_array_equal(after, visit.attempt.image)
@@ -321,16 +322,16 @@ class TestCompare:
     def test_the_overlay_shows_the_layouts_colours(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
         overlay, _ = page.compare(visit, "Layout over the photo", "Photo")
-        assert not np.array_equal(overlay, visit.photo)
+        assert not np.array_equal(overlay, visit.photo.rgb)
 
     def test_a_small_face_is_shown_close_up_until_asked_otherwise(self, page, visit, model, monkeypatch):
         small = FaceFrame.square(20, 15, 12)
         monkeypatch.setattr(FaceFrame, "whole", lambda *size: small)
         shown = press_restore(page, visit)
         assert shown[page.view] == "The face" and max(shown[page.result].size) < 16
-        assert Image.open(shown[page.download]).size == visit.photo.size
+        assert Image.open(shown[page.download]).size == visit.image.size
         whole = page.switch_view(shown[page.visit], "The whole photo", "Photo", "Photo")
-        assert whole[page.result].size == visit.photo.size
+        assert whole[page.result].size == visit.image.size
 
     def test_sheet_and_files(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
@@ -368,10 +369,10 @@ def test_endpoints_take_and_give_plain_pictures(app, model, photo_file, tmp_path
     Image.fromarray(box_mask()).save(tmp_path / "mask.png")
     files = [str(photo_file), str(tmp_path / "mask.png"), str(tmp_path / "layout.png")]
     restored, layout = app.api_restore(*files[:2], True, 5)
-    assert np.asarray(restored)[10, 15].tolist() == [5, 5, 5] and layout.size == (256, 256)
+    assert pixels(restored)[10, 15].tolist() == [5, 5, 5] and layout.size == (256, 256)
     np.testing.assert_array_equal(model.calls[0].mask, box_mask())
     app.api_predict_layout(*files[:2], True).save(files[2])
-    assert app.api_render_layout(*files, True, 0).size == (40, 30)
+    assert pixels(app.api_render_layout(*files, True, 0)).shape == (30, 40, 3)
     assert (model.calls[1].layout == 13).all()
 
 

@@ -4,7 +4,14 @@ from PIL import Image
 
 from faceinpaint.alignment import FaceFrame
 from faceinpaint.semantics import PALETTE
-from faceinpaint.visualization import HOLE_TINT, comparison_sheet, crop_to_face, overlay_layout, tint_hole
+from faceinpaint.visualization import (
+    HOLE_TINT,
+    comparison_sheet,
+    crop_to_face,
+    outline_faces,
+    overlay_layout,
+    tint_hole,
+)
 
 
 @pytest.fixture
@@ -25,6 +32,13 @@ def test_a_layout_lies_over_its_face_only(grey):
     shown = np.asarray(overlay_layout(grey, np.full((256, 256), 13, np.uint8), frame)).astype(int)
     assert (shown[:18] == 100).all() and (shown[:, 52:] == 100).all()
     assert (abs(shown[25:35, 35:45] - PALETTE[13].astype(int)) < abs(100 - PALETTE[13].astype(int))).all()
+
+
+def test_every_face_found_is_outlined(grey):
+    frames = [FaceFrame.square(19.5, 29.5, 20), FaceFrame.square(59.5, 29.5, 10)]
+    shown = (np.asarray(outline_faces(grey, frames)) == HOLE_TINT).all(-1)
+    assert shown[30, 9:11].any() and shown[30, 29:31].any() and shown[30, 54:56].any()
+    assert not shown[30, 12:28].any() and not shown[:15].any()
 
 
 def test_the_crop_holds_the_face_and_ends_with_the_photo(grey):
