@@ -332,8 +332,7 @@ class Page:
                 self._build_result_section()
                 self._build_compare_section()
             gr.Markdown(
-                "The filled-in part is made up by a model: it is not what was really there. "
-                "Nothing is kept: your pictures are deleted within two hours after you leave.\n\n"
+                "Your pictures are deleted within two hours after you leave. "
                 "The weights are for non-commercial research use only."
             )
             self._build_endpoints()
@@ -438,6 +437,10 @@ class Page:
                     elem_id="attempts",
                 )
                 self.download = gr.DownloadButton("Download the result", variant="primary")
+                gr.Markdown(
+                    "The filled-in part is made up by a model: it is not what was really there.\n\n"
+                    "Nothing is kept, and the weights are for non-commercial research use only."
+                )
             with gr.Column(min_width=320):
                 gr.Markdown("## 3 · Repaint the layout")
                 with gr.Row():

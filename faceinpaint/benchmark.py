@@ -1,7 +1,7 @@
-"""`python -m faceinpaint benchmark alignment | seam`: how well faces are found in photos, and put back.
+"""`python -m faceinpaint benchmark`: how well faces are found in photos and put back, and how fast all is.
 
-Both make their photos from a tar or folder of aligned faces by a seeded generator, so a short run is a part
-of a long one.
+Alignment and seam make their photos from a tar or folder of aligned faces by a seeded generator, so a short
+run is a part of a long one.
 """
 
 import math
@@ -12,10 +12,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from faceinpaint import datasets
-from faceinpaint.alignment import FaceFrame, locate
-from faceinpaint.evaluation import positive
-from faceinpaint.masks import random_mask
+from . import datasets, latency
+from .alignment import FaceFrame, locate
+from .evaluation import positive
+from .examples import read_examples
+from .masks import random_mask
+from .pipeline import FaceInpainter
 
 SIZE = 256
 """Side of the aligned faces that photos are made from, in pixels."""
@@ -25,6 +27,9 @@ EYES = np.array([(96.8, 122.0), (158.4, 122.1)])
 
 NEAR = 0.06
 """Largest error of a frame that counts as found, in distances between the eyes."""
+
+LATENCY_EXAMPLE = "half-of-the-face"
+"""The example whose photo is restored to measure time."""
 
 SHEET_ROWS, SHEET_CROP = 6, 320
 
@@ -198,11 +203,16 @@ def benchmark_seam(inpainter, faces, seed=0):
 
 def add_arguments(parser):
     """Declare the arguments of `main` on an `argparse` parser, all but `--checkpoint`."""
-    parser.add_argument("what", choices=("alignment", "seam"), help="find faces, or put them back")
-    parser.add_argument("faces", metavar="FACES", help="tar or folder of aligned faces")
+    parser.add_argument("what", choices=("alignment", "seam", "latency"), help="what to measure")
+    parser.add_argument(
+        "faces", metavar="FACES", nargs="?", help="alignment, seam: tar or folder of aligned faces"
+    )
     parser.add_argument("--limit", type=positive, metavar="N", help="use the first N faces only")
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE", help="seam: write input, bilinear, put back, truth at 100%%"
+    )
+    parser.add_argument(
+        "--repeats", type=positive, default=20, metavar="N", help="latency: how often to run each step"
     )
 
 
@@ -218,10 +228,15 @@ def main(args):
     """
     if args.sheet and args.sheet.suffix.lower() not in Image.registered_extensions():
         raise ValueError(f"The picture sheet {args.sheet} needs the name of a picture, such as sheet.png.")
+    if args.what == "latency":
+        example = read_examples()[LATENCY_EXAMPLE]
+        inpainter = FaceInpainter.from_pretrained(args.checkpoint)
+        photo = np.asarray(example.photo)
+        print(*latency.report(inpainter, photo, example.mask, args.repeats, args.checkpoint), sep="\n")
+        return
+    if not args.faces:
+        raise ValueError(f"Benchmark {args.what} needs FACES, a tar or folder of aligned faces.")
     faces = datasets.read_faces(args.faces, size=SIZE, limit=args.limit).images.numpy()
-    # Only now: everything above can fail within seconds, without the networks.
-    from faceinpaint.pipeline import FaceInpainter
-
     inpainter = FaceInpainter.from_pretrained(args.checkpoint)
     if args.what == "alignment":
         errors = benchmark_alignment(inpainter, faces)

@@ -203,7 +203,7 @@ class FaceInpainter:
     def _parse(self, faces, unknown):
         """Stage 1's class ids, N x 256 x 256 uint8, of N x 256 x 256 x 3 uint8 faces."""
         image, mask = self._tensors(faces, unknown)
-        with self._autocast():
+        with self.autocast():
             prior = self.prior(image, mask) if self.prior else image
             return self.layout_generator(image, mask, prior).argmax(1).byte().cpu().numpy()
 
@@ -218,7 +218,7 @@ class FaceInpainter:
         painted = []
         # One by one: the first of several variations is the picture that is painted alone.
         for index in range(count):
-            with self._autocast():
+            with self.autocast():
                 prior = image
                 if self.prior:
                     latent = torch.randn(1, self.prior.components, generator=chooser).to(self.device)
@@ -235,7 +235,8 @@ class FaceInpainter:
         image = torch.from_numpy(np.asarray(faces)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         return image, torch.from_numpy(np.asarray(unknown)).to(self.device)[:, None].float()
 
-    def _autocast(self):
+    def autocast(self):
+        """The context in which the networks run: in the number format that this device is fast at."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     @staticmethod

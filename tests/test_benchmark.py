@@ -1,12 +1,16 @@
 import math
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from faceinpaint import latency
 from faceinpaint.__main__ import main
 from faceinpaint.alignment import FaceFrame, warp_to_frame
 from faceinpaint.benchmark import edge_ratio, enlarge_face, framing_error, place_face
+from faceinpaint.modeling.layout_generator import LayoutGenerator
+from faceinpaint.modeling.texture_generator import TextureGenerator
 from faceinpaint.pipeline import FaceInpainter
 
 
@@ -68,3 +72,25 @@ def test_the_commands_print_their_figures(tmp_path, faces, inpainter, monkeypatc
     assert "layout: of 1 frames 0.0% within 6%" in capsys.readouterr().out
     assert main(["benchmark", "seam", str(folder), "--sheet", "sheet.docx"]) == 2
     assert "needs the name of a picture" in capsys.readouterr().err
+
+
+def test_latency_is_measured_beside_a_yardstick(inpainter, checkpoint, monkeypatch, capsys):
+    inpainters = {str(checkpoint): inpainter}
+    # Random weights find no face.
+    monkeypatch.setattr(inpainter, "locate", lambda *photo, align=True: [FaceFrame.square(226, 120, 180)])
+    monkeypatch.setattr(FaceInpainter, "from_pretrained", classmethod(lambda cls, source: inpainters[source]))
+    assert main(["benchmark", "latency", "--repeats", "2", "--checkpoint", str(checkpoint)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (loading,) = (re.findall(r"\d+\.\d+", line) for line in lines if line.startswith("import torch"))
+    assert len(loading) == 3 and all(float(seconds) > 0 for seconds in loading)
+    rows = {line[:42].strip(): line[42:].split() for line in lines if " ms" in line}
+    assert {"restore the photo", "render the photo again", "Telea", "Navier-Stokes"} < set(rows)
+    assert next(iter(rows.values()))[-1] == "1.00"
+    median, _, high, _, _ = rows["restore an aligned face"]
+    assert 0 < float(median) <= float(high)
+
+
+def test_the_networks_cost_is_counted_and_within_the_budget():
+    stages = FaceInpainter(None, LayoutGenerator(use_prior=False), TextureGenerator(use_prior=False), "cpu")
+    assert 5 < sum(latency.gflop(stages)) < 24
+    assert latency.faces_per_second(stages, batch=2, repeats=1) > 0
