@@ -1,5 +1,6 @@
 """Photos and masks from files and back, with a kind sentence for every file that is not one."""
 
+import contextlib
 import functools
 import struct
 import zlib
@@ -42,6 +43,9 @@ _MODES = {
 }
 """Pixels that a format can hold."""
 
+_DAMAGED = (OSError, SyntaxError, EOFError, RuntimeError, struct.error)
+"""What Pillow and its plugins raise for files that are damaged."""
+
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
@@ -74,7 +78,9 @@ class Photo:
         """
         name = Path(path).name
         try:
-            with Image.open(path) as picture:
+            with _plugin_errors():
+                picture = Image.open(path)
+            with picture:
                 _check_pixels(name, picture.width * picture.height)
                 return cls._from_pil(picture, path)
         except FileNotFoundError as error:
@@ -86,7 +92,7 @@ class Photo:
             ) from error
         except (UnidentifiedImageError, IsADirectoryError) as error:
             raise ValueError(f"{name} is not a picture that can be opened.") from error
-        except (OSError, SyntaxError, EOFError, struct.error) as error:
+        except _DAMAGED as error:
             raise ValueError(f"{name} is damaged and cannot be read to its end.") from error
 
     @classmethod
@@ -103,7 +109,7 @@ class Photo:
         if isinstance(image, Image.Image):
             try:
                 photo = cls._from_pil(image)
-            except (OSError, SyntaxError, EOFError, struct.error) as error:
+            except _DAMAGED as error:
                 raise ValueError("The picture is damaged and cannot be read to its end.") from error
         elif isinstance(image, Photo):
             photo = image
@@ -126,7 +132,8 @@ class Photo:
     def _from_pil(cls, image, path=None):
         # Pillow gives 8 bits of 16-bit colours, and forgets the depth when it decodes.
         deep = path and ";16" in str(image.tile[:1]) and image.mode in ("RGB", "RGBA", "LA")
-        image.load()
+        with _plugin_errors():
+            image.load()
         jpeg = None
         if image.format in ("JPEG", "MPO"):
             # Compressed by the tables that it came with, known pixels change least.
@@ -296,6 +303,15 @@ def check_mask(mask, image):
     if not (np.issubdtype(mask.dtype, np.bool_) or np.isfinite(mask).all()):
         raise ValueError("The mask holds something that is not a number.")
     return mask != 0
+
+
+@contextlib.contextmanager
+def _plugin_errors():
+    """Tell a format's own ValueError for a damaged file apart from the sentences of this module."""
+    try:
+        yield
+    except ValueError as error:
+        raise OSError(str(error)) from error
 
 
 def _check_pixels(name, pixels):

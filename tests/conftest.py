@@ -16,6 +16,10 @@ SHARED = Path(__file__).parents[2] / "shared"
 YUNET = SHARED / "aids/yunet/face_detection_yunet_2023mar.onnx"
 
 
+def pytest_addoption(parser):
+    parser.addoption("--fuzz", type=int, default=300, help="how many damaged files to try")
+
+
 def _shake(network, seed=0):
     """Make every weight random, those too that start at zero, as if the network had been trained."""
     generator = torch.Generator().manual_seed(seed)
