@@ -3,12 +3,8 @@
 import contextlib
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 import venv
 from importlib.metadata import distribution
 from pathlib import Path
@@ -18,9 +14,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
+from server import serve_page
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 240  # importing torch on a busy machine
 
 NO_NETWORK = """
 import socket
@@ -76,41 +72,17 @@ def space_python(tmp_path_factory):
 @pytest.fixture(scope="module")
 def space_url(space_python, tmp_path_factory):
     """The address of the page, started by that Python with the variables of a Space."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    home = tmp_path_factory.mktemp("home")
     variables = {
         "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "GRADIO_TEMP_DIR": str(home / "files"),
         "SYSTEM": "spaces",
         "SPACE_ID": "someone/faceinpaint",
         "SPACE_AUTHOR_NAME": "someone",
         "SPACE_REPO_NAME": "faceinpaint",
         "SPACE_HOST": "someone-faceinpaint.hf.space",
         "GRADIO_SERVER_NAME": "0.0.0.0",
-        "GRADIO_SERVER_PORT": str(port),
     }
-    url = f"http://127.0.0.1:{port}/"
-    with open(home / "log.txt", "w") as log:
-        process = subprocess.Popen(
-            [space_python, "app.py"], cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    pytest.fail("the Space did not start:\n" + (home / "log.txt").read_text())
-                time.sleep(0.3)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    with serve_page(tmp_path_factory.mktemp("home"), variables, space_python) as server:
+        yield server.url
 
 
 def test_the_clean_environment_is_clean(space_python):
