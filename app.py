@@ -249,6 +249,27 @@ def read_layout(painting):
     return picture_to_layout(picture)[step // 2 :: step, step // 2 :: step]
 
 
+def build_editor(label, brush, **options):
+    """An editor for strokes over a picture that cannot be moved, cut or replaced."""
+    return gr.ImageEditor(
+        type="pil",
+        format="png",
+        label=label,
+        brush=brush,
+        layers=False,
+        sources=(),
+        transforms=(),
+        # Gradio misplaces the strokes of a picture that is smaller than this.
+        canvas_size=(16, 16),
+        **options,
+    )
+
+
+def mask_brush():
+    """A brush of the translucent tint that stands for the hole."""
+    return gr.Brush(colors=[(f"rgb{HOLE_TINT}", TINT_OPACITY)], color_mode="fixed", default_size=28)
+
+
 def class_brush(index):
     """A brush of one class's colour: strokes in any other colour cannot happen."""
     colour = CLASS_COLOURS[index]
@@ -366,21 +387,7 @@ class Page:
                 )
         with gr.Row(visible=False) as self.painting:
             with gr.Column(scale=3, min_width=320):
-                self.editor = gr.ImageEditor(
-                    type="pil",
-                    format="png",
-                    label="Photo",
-                    height=520,
-                    layers=False,
-                    sources=(),
-                    transforms=(),
-                    # Gradio misplaces the strokes of a picture that is smaller than this.
-                    canvas_size=(16, 16),
-                    brush=gr.Brush(
-                        colors=[(f"rgb{HOLE_TINT}", TINT_OPACITY)], color_mode="fixed", default_size=28
-                    ),
-                    elem_id="photo",
-                )
+                self.editor = build_editor("Photo", mask_brush(), height=520, elem_id="photo")
             with gr.Column(scale=2, min_width=320):
                 gr.Markdown("Paint with the brush, or hide a whole part. Press it again to bring it back.")
                 with gr.Row():
@@ -445,18 +452,7 @@ class Page:
                 gr.Markdown("## 3 · Repaint the layout")
                 with gr.Row():
                     self.edits = [gr.Button(name, size="sm", min_width=120) for name in EDITS]
-                self.layout = gr.ImageEditor(
-                    type="pil",
-                    format="png",
-                    label="Layout",
-                    height=440,
-                    layers=False,
-                    sources=(),
-                    transforms=(),
-                    canvas_size=(16, 16),
-                    brush=class_brush(FIRST_CLASS),
-                    elem_id="layout",
-                )
+                self.layout = build_editor("Layout", class_brush(FIRST_CLASS), height=440, elem_id="layout")
                 self.palette = gr.Radio(
                     [(name.capitalize(), index) for index, name in enumerate(CLASSES)],
                     value=FIRST_CLASS,

@@ -9,6 +9,7 @@ from PIL import Image
 
 from faceinpaint import FaceInpainter
 from faceinpaint.alignment import FaceFrame, warp_to_frame
+from faceinpaint.baselines import telea
 from faceinpaint.checkpoint import save_network
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
@@ -323,6 +324,28 @@ class TestShipped:
         assert (parsed[110:130, 85:110] == CLASSES.index("right eye")).any()
         assert (parsed[110:130, 145:170] == CLASSES.index("left eye")).any()
         assert np.isin(parsed[175:210, 100:155], MOUTH).mean() > 0.2
+
+    @pytest.mark.parametrize("with_detector", [True, False])
+    def test_half_of_a_face_in_a_photo_is_found_restored_and_put_back(
+        self, shipped, with_detector, monkeypatch
+    ):
+        photo = np.asarray(Image.open(ROOT / "examples/astronaut.png").convert("RGB"))
+        mask = np.asarray(Image.open(ROOT / "examples/half-of-the-face.mask.png").convert("L")) > 127
+        if with_detector and shipped.detector is None:
+            pytest.skip("the face detector's file is not there")
+        if not with_detector:
+            monkeypatch.setattr(shipped, "detector", None)
+        result = shipped(photo, mask)
+        # The eyes, one of them hidden, lie where the frame has them.
+        eyes = result.frame.to_frame([(203.6, 101.2), (247.7, 103.6)])
+        assert np.abs(eyes - [(96.8, 122), (158.4, 122)]).max() < 12
+        assert result.image.size == (512, 512)
+        restored = np.asarray(result.image)
+        np.testing.assert_array_equal(restored[~mask], photo[~mask])
+        # What was painted is nearer to the truth than the mean of what is around it.
+        error = np.abs(restored[mask].astype(float) - photo[mask]).mean()
+        plain = telea(photo, mask)
+        assert error < np.abs(plain[mask].astype(float) - photo[mask]).mean()
 
     def test_the_same_seed_gives_the_same_picture_and_variations_differ(self, shipped, face):
         mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
