@@ -173,9 +173,13 @@ def load_inpainter():
 
 
 @on_gpu
-def run_inpainter(photo, mask, **options):
+def run_inpainter(photo, mask, align=True, **options):
     """Restore `photo` where `mask` is set; returns a list of results, also for one."""
-    results = load_inpainter()(photo, mask, **options)
+    inpainter = load_inpainter()
+    if "frames" not in options and mask.any():
+        # A visitor paints over a face that, as a rule, is still there.
+        options["frames"] = inpainter.locate(photo.rgb, mask, align, beneath=True)
+    results = inpainter(photo, mask, align=align, **options)
     return results if isinstance(results, list) else [results]
 
 

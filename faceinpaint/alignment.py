@@ -27,6 +27,12 @@ YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4
 LAYOUT_SIZE = 256
 """Side in pixels of the aligned face that the layout generator reads."""
 
+_EYES = np.array([(96.8, 122.0), (158.4, 122.1)])
+"""Where the eyes are on average in the frame of the networks."""
+
+_LARGEST_CORRECTION = 0.25
+"""The layout moves the detector's frame by no more than this; else the hole has misled it. Eye distances."""
+
 NO_FACE = "No face was found in this picture. Crop it so that the face fills most of it and try again."
 
 
@@ -87,6 +93,11 @@ class FaceFrame:
     def inverse(self):
         """2 x 3 float64 similarity from pixels of the aligned face to photo pixels."""
         return cv2.invertAffineTransform(self.matrix)
+
+    def apart(self, other):
+        """How far another frame of the photo has the eyes from where this one has them, in eye distances."""
+        there = self.to_frame(other.to_photo(_EYES))
+        return float(np.linalg.norm(there - _EYES, axis=1).mean() / math.dist(*_EYES))
 
     @property
     def side(self):
@@ -292,7 +303,7 @@ class FaceDetector:
         return faces
 
 
-def locate(photo, mask, parse, detector=None):
+def locate(photo, mask, parse, detector=None, beneath=False):
     """Find the faces to restore: those that the hole touches, or the largest.
 
     Args:
@@ -300,6 +311,7 @@ def locate(photo, mask, parse, detector=None):
         mask: H x W, nonzero = hole.
         parse: the layout generator, as in `locate_by_layout`.
         detector: a `FaceDetector`, or None to go by the layout alone, which finds one face.
+        beneath: look at what the hole hides, too; it then only tells which faces are meant.
 
     Returns:
         A list of `FaceFrame`, the face that the hole touches most first.
@@ -308,7 +320,8 @@ def locate(photo, mask, parse, detector=None):
         ValueError: no face was found.
     """
     hidden = np.asarray(mask) != 0
-    faces = detector.detect(photo, hidden) if detector else []
+    unseen = np.zeros_like(hidden) if beneath else hidden
+    faces = detector.detect(photo, unseen) if detector else []
     found = []
     # The faces come largest first, so the largest is the first of those that the hole touches alike.
     for face in faces:
@@ -316,14 +329,18 @@ def locate(photo, mask, parse, detector=None):
         found.append((_count_in_ellipse(hidden, face.box), np.count_nonzero(frame.covered(hidden)), frame))
     found.sort(key=lambda item: item[:2], reverse=True)
     if not found or (hidden.any() and not any(found[0][:2])):
-        frame = locate_by_layout(photo, hidden, parse)
+        frame = locate_by_layout(photo, unseen, parse)
         if frame is None and not found:
             raise ValueError(NO_FACE)
         return [frame or found[0][2]]
     frames = [frame for hidden_part, _, frame in found if hidden_part] or [found[0][2]]
     # YuNet guesses the landmarks that the hole hides, and marks faces a little otherwise than the data that
     # the networks know: their own layout brings a face closer to the frame that they were trained in.
-    return [locate_by_layout(photo, hidden, parse, frame) or frame for frame in frames]
+    closer = [locate_by_layout(photo, unseen, parse, frame) for frame in frames]
+    return [
+        frame if other is None or other.apart(frame) > _LARGEST_CORRECTION else other
+        for frame, other in zip(frames, closer, strict=True)
+    ]
 
 
 def _count_in_ellipse(hidden, box):

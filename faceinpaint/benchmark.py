@@ -22,9 +22,6 @@ from .pipeline import FaceInpainter
 SIZE = 256
 """Side of the aligned faces that photos are made from, in pixels."""
 
-EYES = np.array([(96.8, 122.0), (158.4, 122.1)])
-"""Where the eyes stand on average in them."""
-
 NEAR = 0.06
 """Largest error of a frame that counts as found, in distances between the eyes."""
 
@@ -32,12 +29,6 @@ LATENCY_EXAMPLE = "half-of-the-face"
 """The example whose photo is restored to measure time."""
 
 SHEET_ROWS, SHEET_CROP = 6, 320
-
-
-def framing_error(frame, truth):
-    """How far a `FaceFrame` has the eyes from where the true one has them, in distances between the eyes."""
-    distances = np.linalg.norm(frame.to_frame(truth.to_photo(EYES)) - EYES, axis=1)
-    return distances.mean() / math.dist(*EYES)
 
 
 def place_face(faces, index, rng):
@@ -134,9 +125,10 @@ def benchmark_alignment(inpainter, faces, seed=0):
         seed: of the pictures.
 
     Returns:
-        Dict by method, "YuNet" (where there is a detector) and "layout", of N `framing_error`s; math.inf
-        where nothing was found. Beside them "YuNet alone": the errors, in the aligned face itself, of the
-        frame that the detector's points give there, which is how far two ways to mark a face differ.
+        Dict by method, "YuNet" (where there is a detector) and "layout", of N errors as of
+        `FaceFrame.apart`; math.inf where nothing was found. Beside them "YuNet alone": the errors, in the
+        aligned face itself, of the frame that the detector's points give there, which is how far two ways
+        to mark a face differ.
     """
     detectors = {"YuNet": inpainter.detector, "layout": None}
     if inpainter.detector is None:
@@ -149,7 +141,7 @@ def benchmark_alignment(inpainter, faces, seed=0):
         for name, detector in detectors.items():
             try:
                 frame = locate(photo, hole, inpainter._parse, detector)[0]
-                errors[name].append(framing_error(frame, truth))
+                errors[name].append(frame.apart(truth))
             except ValueError:
                 errors[name].append(math.inf)
         if inpainter.detector:
@@ -158,9 +150,7 @@ def benchmark_alignment(inpainter, faces, seed=0):
             found = inpainter.detector.detect(alone)
             whole = FaceFrame.whole(SIZE, SIZE)
             errors["YuNet alone"].append(
-                framing_error(FaceFrame.from_landmarks(found[0].landmarks - margin), whole)
-                if found
-                else math.inf
+                FaceFrame.from_landmarks(found[0].landmarks - margin).apart(whole) if found else math.inf
             )
     return errors
 

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from .alignment import (
+    NO_FACE,
     DetectorUnavailable,
     FaceDetector,
     FaceFrame,
@@ -26,6 +27,9 @@ MAX_VARIATIONS = 4
 
 FACE_SIZE = 256
 """Side of the aligned face that the networks work on, in pixels."""
+
+MISPLACED = 0.3
+"""Frames this far apart, in distances between the eyes, are not of the same face."""
 
 HOLE_GREY = 127
 """What hidden pixels of `Result.aligned_input` are shown as."""
@@ -177,20 +181,33 @@ class FaceInpainter:
         face, unknown = warp_to_frame(image, mask, frame)
         return self._parse(face[None], unknown[None])[0]
 
-    def locate(self, image, mask, align=True):
+    def locate(self, image, mask, align=True, beneath=False):
         """Where the faces to restore lie, a list of `FaceFrame`, the main one first.
 
         Args:
             image: H x W x 3 uint8.
             mask: H x W bool.
             align: False where the picture, or its central square, already is an aligned face.
+            beneath: the hole was painted over a face that is still there; where too little of it is visible
+                to place it, what lies beneath the hole decides.
 
         Raises:
             ValueError: no face was found.
         """
-        whole = FaceFrame.whole(image.shape[1], image.shape[0])
         # With nothing to see there is nothing to find: the made-up face fills the picture.
-        return locate(image, mask, self._parse, self.detector) if align and not mask.all() else [whole]
+        if not align or mask.all():
+            return [FaceFrame.whole(image.shape[1], image.shape[0])]
+        frames = []
+        for look_beneath in (False, True) if beneath and mask.any() else (False,):
+            try:
+                found = locate(image, mask, self._parse, self.detector, look_beneath)
+            except ValueError:
+                continue
+            if not frames or found[0].apart(frames[0]) > MISPLACED:
+                frames = found
+        if not frames:
+            raise ValueError(NO_FACE)
+        return frames
 
     def _restore(self, image, mask, frame, layout, seed, count):
         """Both stages on one face: a `_Face` with `count` variations."""
