@@ -381,8 +381,8 @@ class Page:
                 self.gallery = gr.Gallery(
                     [(tint_hole(e.photo, e.mask), e.title) for e in self.examples.values()],
                     label="Or start with an example",
-                    columns=2,
-                    height=520,
+                    columns=3,
+                    height=360,
                     object_fit="cover",
                     allow_preview=False,
                     buttons=[],
@@ -441,7 +441,7 @@ class Page:
                     label="Your attempts: pick the one you like",
                     columns=3,
                     fit_columns=False,
-                    height="auto",
+                    height=250,
                     object_fit="contain",
                     allow_preview=False,
                     buttons=[],
@@ -488,6 +488,7 @@ class Page:
                 self.make_sheet = gr.Button("All on one sheet")
                 self.sheet = gr.Image(
                     label="Sheet",
+                    show_label=False,  # it would lie over a title
                     alt_text="All pictures side by side",
                     format="png",
                     interactive=False,
