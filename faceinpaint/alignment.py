@@ -30,8 +30,8 @@ LAYOUT_SIZE = 256
 _EYES = np.array([(96.8, 122.0), (158.4, 122.1)])
 """Where the eyes are on average in the frame of the networks."""
 
-_LARGEST_CORRECTION = 0.25
-"""The layout moves the detector's frame by no more than this; else the hole has misled it. Eye distances."""
+_LARGEST_DOUBTFUL_CORRECTION = 0.25
+"""A layout that may show no face moves the detector's frame by no more than this, in eye distances."""
 
 NO_FACE = "No face was found in this picture. Crop it so that the face fills most of it and try again."
 
@@ -336,11 +336,16 @@ def locate(photo, mask, parse, detector=None, beneath=False):
     frames = [frame for hidden_part, _, frame in found if hidden_part] or [found[0][2]]
     # YuNet guesses the landmarks that the hole hides, and marks faces a little otherwise than the data that
     # the networks know: their own layout brings a face closer to the frame that they were trained in.
-    closer = [locate_by_layout(photo, unseen, parse, frame) for frame in frames]
-    return [
-        frame if other is None or other.apart(frame) > _LARGEST_CORRECTION else other
-        for frame, other in zip(frames, closer, strict=True)
-    ]
+    return [_correct(photo, unseen, parse, frame) for frame in frames]
+
+
+def _correct(photo, hidden, parse, frame):
+    """The detector's frame brought closer by the layout; as it is, where a hole may have misled that."""
+    score, closer = _search(photo, hidden, parse, [frame])
+    trusted = closer is not None and (
+        score >= _SURE_SCORE or closer.apart(frame) <= _LARGEST_DOUBTFUL_CORRECTION
+    )
+    return closer if trusted else frame
 
 
 def _count_in_ellipse(hidden, box):
@@ -391,7 +396,7 @@ _BATCH = 7
 _REFINED = 3
 
 
-def locate_by_layout(photo, mask, parse, start=None):
+def locate_by_layout(photo, mask, parse):
     """Find a face with the layout generator alone: where its layout looks most like a face's.
 
     Windows over the photo, those near the hole first, are parsed until one surely shows a face; the best are
@@ -402,12 +407,16 @@ def locate_by_layout(photo, mask, parse, start=None):
         mask: H x W, nonzero = hole.
         parse: a function of N x 256 x 256 x 3 uint8 faces and N x 256 x 256 bool unknown pixels that
             returns N x 256 x 256 CelebAMask-HQ class ids.
-        start: the `FaceFrame` to refine; without it the whole photo is searched.
 
     Returns:
         The `FaceFrame` of the face, or None.
     """
     hidden = np.asarray(mask) != 0
+    return _search(photo, hidden, parse, _windows(hidden))[1]
+
+
+def _search(photo, hidden, parse, windows):
+    """Score and `FaceFrame` of the best fit to a face among windows; 0 and None if there is none."""
 
     def look(frames):
         warped = [warp_to_frame(photo, hidden, frame) for frame in frames]
@@ -418,16 +427,15 @@ def locate_by_layout(photo, mask, parse, start=None):
         return sorted(found, key=lambda pair: -pair[0])
 
     found = []
-    windows = [start] if start else _windows(hidden)
     for first in range(0, len(windows), _BATCH):
         found = sorted(found + look(windows[first : first + _BATCH]), key=lambda pair: -pair[0])
         if found and found[0][0] >= _SURE_SCORE:
             break
     for tried in (_REFINED, 1, 1):
         if not found:
-            return None
+            return 0.0, None
         found = look([frame for _, frame in found[:tried]])
-    return found[0][1] if found and found[0][0] >= _LEAST_SCORE else None
+    return found[0] if found and found[0][0] >= _LEAST_SCORE else (0.0, None)
 
 
 def _windows(hidden):
