@@ -144,6 +144,11 @@ class Visit:
         """The attempt that the visitor looks at."""
         return self.attempts[self.chosen]
 
+    @property
+    def pictures(self):
+        """Names of the pictures that can be compared, as `picture_named` takes them."""
+        return [PHOTO, HOLE, OVERLAY, *BASELINES, *(each.title for each in self.attempts)]
+
     def with_attempts(self, attempts):
         """The visit with further attempts, the first of them chosen; the oldest ones are forgotten."""
         kept = (*self.attempts, *attempts)[-MAX_ATTEMPTS:]
@@ -536,7 +541,7 @@ class Page:
         ]
         everything = [*dict.fromkeys(photo_parts + attempt_parts), self.aligned]
 
-        # Not decoded by Gradio: `read_photo` turns a photo upright and has a sentence for a bad one.
+        # Not decoded by Gradio: `Photo.open` turns a photo upright and has a sentence for a bad one.
         on(self.upload.input, self.open_photo, self.upload, everything, self.upload, preprocess=False)
         picked = on(self.gallery.select, self.pick_example, None, everything)
         opened = on(self.blocks.load, self.open_link, None, everything)
@@ -702,19 +707,20 @@ class Page:
         """Restore the painted part of the photo and show it with its layout."""
         visit = replace(read_painting(visit, painting), align=not aligned)
         results, seconds = timed(restore, visit.photo, visit.mask, align=visit.align, seed=seed, count=count)
-        updates = self._add_attempts(visit, results, results[0].layout, seed, seconds, "seed {seed}")
-        return updates | {self.layout: layout_canvas(results[0].layout)}
+        return self._add_attempts(visit, results, results[0].layout, seed, seconds, "seed {seed}")
 
     def press_render(self, visit, painting, seed, count):
         """Paint the face again from the layout as the visitor repainted it."""
-        return self._render(visit, read_layout(painting), seed, count, "repainted")
+        # The editor shows this layout already, and keeps its undo.
+        updates = self._render(visit, read_layout(painting), seed, count, "repainted")
+        return updates | {self.layout: gr.skip()}
 
     def press_edit(self, name, visit, painting, seed, count):
         """Change the layout by a ready-made edit and paint the face again."""
         layout = EDITS[name](read_layout(painting))
         if (layout == visit.attempt.layout).all():
             raise ValueError(f"There is nothing to change for this: {name.lower()}.")
-        return self._render(visit, layout, seed, count, name.lower()) | {self.layout: layout_canvas(layout)}
+        return self._render(visit, layout, seed, count, name.lower())
 
     def _render(self, visit, layout, seed, count, title):
         attempt = visit.attempt
@@ -750,7 +756,7 @@ class Page:
             )
             for number, each in enumerate(results)
         ]
-        return self._show_attempt(visit.with_attempts(attempts)) | {self.layout: gr.skip()}
+        return self._show_attempt(visit.with_attempts(attempts))
 
     def return_to(self, visit, event: gr.SelectData):
         """Go back to an attempt: its picture, mask, layout and seed."""
@@ -760,7 +766,6 @@ class Page:
     def _show_attempt(self, visit):
         attempt = visit.attempt
         thumbnails = [(fit(visit.shown(each.image), 320), each.title) for each in visit.attempts]
-        choices = [PHOTO, HOLE, OVERLAY, *BASELINES, *(each.title for each in visit.attempts)]
         return {
             self.results: gr.Column(visible=True),
             **self._show_views(visit, PHOTO, attempt.title),
@@ -769,8 +774,8 @@ class Page:
             self.attempts: gr.Gallery(thumbnails, selected_index=visit.chosen),
             self.download: restored_file(attempt.photo),
             self.layout: layout_canvas(attempt.layout),
-            self.left: gr.Dropdown(choices, value=PHOTO),
-            self.right: gr.Dropdown(choices, value=attempt.title),
+            self.left: gr.Dropdown(visit.pictures, value=PHOTO),
+            self.right: gr.Dropdown(visit.pictures, value=attempt.title),
             self.sheet: gr.Image(visible=False),
             self.files: gr.File(visible=False),
             self.example: visit.example,
@@ -809,9 +814,8 @@ class Page:
 
     def show_sheet(self, visit):
         """Put all pictures on one sheet."""
-        names = (PHOTO, HOLE, OVERLAY, *BASELINES, *(each.title for each in visit.attempts))
         path = temporary_file("sheet.png")
-        sheet = comparison_sheet({name: picture_named(visit, name) for name in names})
+        sheet = comparison_sheet({name: picture_named(visit, name) for name in visit.pictures})
         replace(Photo.of(sheet), edited=True).save(path)
         return gr.Image(str(path), visible=True)
 

@@ -18,6 +18,7 @@ import numpy as np
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
 from .detail import carry_detail, match_edge
+from .semantics import MEAN_CENTRES
 
 YUNET_REPO = "opencv/face_detection_yunet"
 YUNET_FILE = "face_detection_yunet_2023mar.onnx"
@@ -27,7 +28,7 @@ YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4
 LAYOUT_SIZE = 256
 """Side in pixels of the aligned face that the layout generator reads."""
 
-_EYES = np.array([(96.8, 122.0), (158.4, 122.1)])
+_EYES = np.array([MEAN_CENTRES["right eye"], MEAN_CENTRES["left eye"]])
 """Where the eyes are on average in the frame of the networks."""
 
 _LARGEST_DOUBTFUL_CORRECTION = 0.25
@@ -374,15 +375,16 @@ class _Part(NamedTuple):
     shift: complex
 
 
-# Means over 1,000 training layouts of CelebAMask-HQ at 256 x 256. The weights follow the scatter; growth
-# and shift are least squares over 2,100 of them, mirrored too: the nose of a turned head is off its place.
+# Areas are means over 1,000 training layouts of CelebAMask-HQ at 256 x 256. The weights follow the scatter;
+# growth and shift are least squares over 2,100 of them, mirrored too: the nose of a turned head is off its
+# place.
 _PARTS = (
-    _Part((5,), 96.8 + 122.0j, 152, 1.0, 0.0089 + 0.0033j, -0.09 - 0.19j),
-    _Part((4,), 158.4 + 122.1j, 151, 1.0, -0.0089 + 0.0033j, -0.09 - 0.19j),
-    _Part((7,), 94.7 + 105.7j, 281, 0.3, 0.0009 + 0.0019j, 0.07 + 0.07j),
-    _Part((6,), 159.8 + 105.5j, 287, 0.3, -0.0009 + 0.0019j, 0.07 + 0.07j),
-    _Part((2,), 127.3 + 147.4j, 1346, 0.5, 0.0016j, 0.19 + 0.18j),
-    _Part((10, 11, 12), 127.5 + 191.9j, 924, 1.0, -0.0086j, 0.04 + 0.24j),
+    _Part((5,), complex(*MEAN_CENTRES["right eye"]), 152, 1.0, 0.0089 + 0.0033j, -0.09 - 0.19j),
+    _Part((4,), complex(*MEAN_CENTRES["left eye"]), 151, 1.0, -0.0089 + 0.0033j, -0.09 - 0.19j),
+    _Part((7,), complex(*MEAN_CENTRES["right brow"]), 281, 0.3, 0.0009 + 0.0019j, 0.07 + 0.07j),
+    _Part((6,), complex(*MEAN_CENTRES["left brow"]), 287, 0.3, -0.0009 + 0.0019j, 0.07 + 0.07j),
+    _Part((2,), complex(*MEAN_CENTRES["nose"]), 1346, 0.5, 0.0016j, 0.19 + 0.18j),
+    _Part((10, 11, 12), complex(*MEAN_CENTRES["mouth"]), 924, 1.0, -0.0086j, 0.04 + 0.24j),
 )
 _EYES_CENTRE = 127.6 + 122.05j
 _FARTHEST_OFF = 15

@@ -25,7 +25,6 @@ class Example:
     """A photo with its hole, and its restoration by the shipped weights.
 
     Attributes:
-        name: of its files.
         title: for the visitor.
         photo: RGB PIL image.
         mask: H x W bool.
@@ -35,7 +34,6 @@ class Example:
         frame: `FaceFrame` of the face in the photo.
     """
 
-    name: str
     title: str
     photo: Image.Image
     mask: np.ndarray
@@ -52,7 +50,6 @@ def read_examples(folder=FOLDER):
         about, photo, mask = _read(path)
         fill = Image.open(path.with_suffix(".fill.png"))
         examples[path.stem] = Example(
-            name=path.stem,
             title=about["title"],
             photo=photo,
             mask=mask,

@@ -6,16 +6,14 @@ Layouts are 256 x 256 uint8 class ids in the frame of the aligned face; "left" i
 import cv2
 import numpy as np
 
-from .semantics import CLASSES
+from .semantics import CLASSES, MEAN_CENTRES
 
 _ID = {name: index for index, name in enumerate(CLASSES)}
 _BEHIND = ("background", "cloth", "neck")
 """What hair may hang over, and what is behind it."""
 
-# Means over 1,000 training layouts of CelebAMask-HQ at 256 x 256: x, y of the centre.
-_EYES = {"right eye": (96.8, 122.0), "left eye": (158.4, 122.1)}
-_BROWS = {"right brow": (94.7, 105.7), "left brow": (159.8, 105.5)}
-_MOUTH = (127.5, 191.9)
+_EYES = ("right eye", "left eye")
+_BROWS = ("right brow", "left brow")
 _MOUTH_WIDTH = 54.0
 _MEAN_NOSE_TIP = 168
 
@@ -37,7 +35,7 @@ def add_glasses(layout):
     """Put glasses on: two lenses about the eyes and a bridge."""
     edited = layout.copy()
     glasses = np.zeros(layout.shape, np.uint8)
-    centres = [_centre(layout, name, mean) for name, mean in _EYES.items()]
+    centres = [_centre(layout, name) for name in _EYES]
     apart = max(20.0, np.hypot(*np.subtract(*centres)))
     angle = np.degrees(np.arctan2(*np.subtract(centres[1], centres[0])[::-1]))
     for x, y in centres:
@@ -53,11 +51,11 @@ def remove_glasses(layout):
     edited[layout == _ID["eyeglasses"]] = _ID["skin"]
     if not (layout == _ID["eyeglasses"]).any():
         return edited
-    for means, size in ((_BROWS, (40, 9)), (_EYES, (24, 10))):
-        for name, (x, y) in means.items():
+    for names, size in ((_BROWS, (40, 9)), (_EYES, (24, 10))):
+        for name in names:
             if np.count_nonzero(edited == _ID[name]) < 30:
                 part = np.zeros(layout.shape, np.uint8)
-                cv2.ellipse(part, ((x, y), size, 0), 1, -1)
+                cv2.ellipse(part, (MEAN_CENTRES[name], size, 0), 1, -1)
                 edited[(part > 0) & (edited == _ID["skin"])] = _ID[name]
     return edited
 
@@ -131,10 +129,10 @@ def widen_hole(mask, before, after, frame):
     return mask | frame.area_in_photo(area > 0, mask.shape[1], mask.shape[0])
 
 
-def _centre(layout, name, mean):
+def _centre(layout, name):
     """Centre (x, y) of a part; its mean place where the layout has none."""
     y, x = np.nonzero(layout == _ID[name])
-    return (float(x.mean()), float(y.mean())) if x.size >= 12 else mean
+    return (float(x.mean()), float(y.mean())) if x.size >= 12 else MEAN_CENTRES[name]
 
 
 def _draw_mouth(layout, width, lift, opening):
@@ -152,7 +150,7 @@ def _draw_mouth(layout, width, lift, opening):
     if x.size >= 40:
         centre_x, centre_y, span = (x.min() + x.max()) / 2, y.mean(), x.max() - x.min()
     else:
-        (centre_x, centre_y), span = _MOUTH, _MOUTH_WIDTH
+        (centre_x, centre_y), span = MEAN_CENTRES["mouth"], _MOUTH_WIDTH
     half = width * span / 2
     across = np.mgrid[: layout.shape[0], : layout.shape[1]]
     u = (across[1] - centre_x) / half

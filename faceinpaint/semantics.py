@@ -29,6 +29,16 @@ PALETTE = np.array(
 )  # fmt: skip
 """One RGB colour a class, 19 x 3 uint8."""
 
+MEAN_CENTRES = {
+    "right eye": (96.8, 122.0),
+    "left eye": (158.4, 122.1),
+    "right brow": (94.7, 105.7),
+    "left brow": (159.8, 105.5),
+    "nose": (127.3, 147.4),
+    "mouth": (127.5, 191.9),
+}
+"""Where parts lie in a 256 x 256 layout, x and y: means over 1,000 training layouts of CelebAMask-HQ."""
+
 SAME_COLOUR = 12
 """A colour no further from a class's than this, in RGB steps, is that class's."""
 
