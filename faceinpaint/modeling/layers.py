@@ -54,6 +54,9 @@ class TransformerGrid(nn.Module):
         self.grid = grid
         self.positions = nn.Parameter(0.02 * torch.randn(1, grid * grid, channels))
         self.blocks = nn.Sequential(*[Block(channels, heads, qkv_bias=True) for _ in range(depth)])
+        for block in self.blocks:
+            # In bfloat16 on a CPU PyTorch's fused kernel takes twice as long as the products written out.
+            block.attn.fused_attn = False
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x):

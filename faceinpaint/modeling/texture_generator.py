@@ -42,22 +42,11 @@ class ContextualAttention(nn.Module):
         Returns:
             Features of x's shape.
         """
+        return self.look(x, mask)[0]
+
+    def look(self, x, mask):
+        """As `forward`, and each head's weights, N x heads x tokens x (1 + tokens), the learned key first."""
         height, width = x.shape[-2:]
-        q, k, v, bias = self._look(x, mask)
-        found = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        found = self.output(found.transpose(1, 2).flatten(2))
-        found = found.mT.unflatten(2, (height // self.cell, width // self.cell))
-        found = F.pixel_shuffle(found, self.cell)
-        return x + (_smooth(found) if self.cell > 1 else found)
-
-    def weights(self, x, mask):
-        """Where `forward` looks: N x tokens x tokens, from each cell to each cell, the mean of the heads."""
-        q, k, _, bias = self._look(x, mask)
-        weights = (q @ k.mT * q.shape[-1] ** -0.5 + bias).float().softmax(-1)
-        return weights[..., 1:].mean(1)
-
-    def _look(self, x, mask):
-        """Queries, keys and values, each N x heads x tokens x width, and the keys' bias."""
         tokens = F.pixel_unshuffle(x, self.cell).flatten(2).mT
         q, k, v = (
             self.query_key_value(self.norm(tokens)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -66,7 +55,12 @@ class ContextualAttention(nn.Module):
         k, v = torch.cat([missing[0], k], 2), torch.cat([missing[1], v], 2)
         known = F.avg_pool2d(1 - mask.float(), mask.shape[-1] * self.cell // x.shape[-1]).flatten(1)
         bias = F.pad(known, (1, 0), value=1e-2).log()[:, None, None]
-        return q, k, v, bias.to(q.dtype)
+        # Written out: in bfloat16 on a CPU twice as fast as PyTorch's fused kernel.
+        weights = (q * q.shape[-1] ** -0.5 @ k.mT + bias.to(q.dtype)).softmax(-1)
+        found = self.output((weights.to(v.dtype) @ v).transpose(1, 2).flatten(2))
+        found = found.mT.unflatten(2, (height // self.cell, width // self.cell))
+        found = F.pixel_shuffle(found, self.cell)
+        return x + (_smooth(found) if self.cell > 1 else found), weights
 
 
 class LayoutModulation(nn.Module):
@@ -79,9 +73,14 @@ class LayoutModulation(nn.Module):
 
     def forward(self, x, layout):
         """N x channels x H x W and N x layout_channels x H x W to N x channels x H x W."""
-        scale, shift = self.scale_shift(layout).chunk(2, 1)
+        # Two convolutions: halves of one are no dense tensors, and several times slower to add and multiply.
+        (scale_weight, shift_weight), (scale_bias, shift_bias) = (
+            parameter.chunk(2) for parameter in (self.scale_shift.weight, self.scale_shift.bias)
+        )
+        scale = F.conv2d(layout, scale_weight, 1 + scale_bias)
+        shift = F.conv2d(layout, shift_weight, shift_bias)
         normal = F.layer_norm(x.permute(0, 2, 3, 1), (self.channels,)).permute(0, 3, 1, 2)
-        return normal * (1 + scale) + shift
+        return torch.addcmul(shift, normal.to(shift.dtype), scale)
 
 
 class Noise(nn.Module):
@@ -95,8 +94,11 @@ class Noise(nn.Module):
         """Features of x's shape; without a generator nothing is added."""
         if generator is None:
             return x
-        noise = torch.randn(len(x), 1, *x.shape[-2:], device=x.device, generator=generator)
-        return x + (self.strength * noise).to(x.dtype)
+        noise = torch.randn(len(x), *x.shape[-2:], 1, device=x.device, generator=generator)
+        # A product of matrices: broadcasting over the innermost dimension is ten times slower.
+        tokens = x.permute(0, 2, 3, 1)
+        noisy = torch.addmm(tokens.reshape(-1, x.shape[1]), noise.view(-1, 1), self.strength.view(1, -1))
+        return noisy.view(tokens.shape).permute(0, 3, 1, 2)
 
 
 class ModulatedBlock(nn.Module):
@@ -231,18 +233,18 @@ class TextureGenerator(nn.Module):
         for block in self.block3:
             x = block(x, l3, generator)
         x = self.reduce2(torch.cat([double(x), f2], 1))
-        attention = self.attention2.weights(x, mask) if with_attention else None
-        x = self.attention2(x, mask)
+        x, weights = self.attention2.look(x, mask)
         for block in self.block2:
             x = block(x, l2, generator)
         x = self.block1(self.reduce1(torch.cat([double(x), f1], 1)), l1, generator)
 
         start = visible + prior * mask if self.use_prior else visible
-        x = self.top_noise(self.top_in(torch.cat([double(x), start, mask], 1)), generator)
+        start = torch.cat([start, mask], 1).to(x.dtype).contiguous(memory_format=torch.channels_last)
+        x = self.top_noise(self.top_in(torch.cat([double(x), start], 1)), generator)
         x = self.top_modulate(x, F.relu(self.top_layout(layout)))
         correction = self.top_out(_activate(x)).float()
         painted = prior + correction if self.use_prior else correction
-        return (painted, attention) if with_attention else painted
+        return (painted, weights[..., 1:].float().mean(1)) if with_attention else painted
 
 
 def _activate(x):

@@ -13,6 +13,9 @@ from .sheets import as_images
 EMPTY_SHARE = 0.08
 """Share of samples without a hole: they keep Stage 1 a face parser."""
 
+OLD_SHARE = 0.12
+"""Share of samples that lose their colours as old prints do."""
+
 PART_SHARE = 0.25
 """Share of samples whose hole is a facial part."""
 
@@ -109,15 +112,20 @@ def degrade(image, generator):
 
 
 def _recolour(image, uniform):
+    """Other light and white balance for some; an eighth become old prints: grey or sepia, some faded."""
     count = len(image)
     touched = (uniform(count, 1, 1, 1) < 0.4).float()
+    old = uniform(count, 1, 1, 1) < OLD_SHARE
     grey = image.mean(1, keepdim=True)
     saturation = 1 + touched * uniform(count, 1, 1, 1, low=-0.4, high=0.2)
-    saturation = torch.where(uniform(count, 1, 1, 1) < 0.04, 0.0, saturation)
-    image = grey + saturation * (image - grey)
+    image = grey + torch.where(old, 0.0, saturation) * (image - grey)
     gain = 1 + touched * uniform(count, 3, 1, 1, low=-0.08, high=0.08)
     offset = touched * uniform(count, 1, 1, 1, low=-0.1, high=0.1)
-    return (gain * image + offset).clamp(-1, 1)
+    # Half of the old ones stay grey: the draw below nought stands for no warmth, no fading.
+    warmth, fading = (torch.where(old, uniform(count, 1, 1, 1, low=-1.0).clamp(min=0), 0.0) for _ in range(2))
+    sepia = torch.tensor([0.2, -0.05, -0.4], device=image.device).view(3, 1, 1)
+    image = (1 + image) * (1 + warmth * sepia) - 1
+    return ((1 - 0.4 * fading) * gain * image + offset).clamp(-1, 1)
 
 
 def _draw_holes(labels, bank, size, uniform, generator):

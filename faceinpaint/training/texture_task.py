@@ -29,7 +29,7 @@ WEIGHTS = {
     "style": 0.3,
     "layout": 0.1,
     "imagined": 1.0,
-    "adversarial": 0.04,
+    "adversarial": 0.05,
 }
 """Weights of the generator's losses."""
 
