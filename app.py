@@ -11,13 +11,19 @@ except ImportError:
 
 import functools
 import logging
+import os
+import secrets
+import signal
+import sys
 import time
+import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 import torch
+from gradio.processing_utils import check_all_files_in_cache
 from gradio.themes.utils.fonts import LocalFont
 from gradio.utils import get_upload_folder
 from PIL import Image, ImageOps
@@ -28,8 +34,9 @@ from faceinpaint.baselines import BASELINES
 from faceinpaint.examples import read_examples
 from faceinpaint.layout_editing import EDITS, fill_region, widen_hole
 from faceinpaint.masks import lower_half, part_mask, random_mask, repaint_mask, resize_mask
-from faceinpaint.photos import Photo, read_mask, read_photo
+from faceinpaint.photos import MAX_PIXELS, Photo, read_mask, read_photo
 from faceinpaint.semantics import CLASSES, PALETTE, layout_to_picture, picture_to_layout
+from faceinpaint.temporary_files import delete_old_files, own_folder
 from faceinpaint.visualization import (
     HOLE_TINT,
     TINT_OPACITY,
@@ -40,7 +47,9 @@ from faceinpaint.visualization import (
     tint_hole,
 )
 
-CACHE_SECONDS = 3600  # files older than this are deleted, as often as this
+CACHE_SECONDS = 3600  # within which every file of a visitor is deleted
+CHECK_SECONDS = 300  # how often files are looked through for that
+MAX_FILE_BYTES = 300_000_000  # the largest photo, 50 megapixels, with 16 bits a colour
 CANVAS_SIDE = 1024  # the editor shows larger photos smaller; the photo itself is kept aside
 LAYOUT_SIDE = 512  # twice the layout, for finer strokes
 PREVIEW_SIDE = 1280
@@ -207,14 +216,56 @@ def in_plain_words(handler):
     def wrapped(*args):
         try:
             return handler(*args)
+        except gr.Error:  # ZeroGPU's own sentences, such as that of a quota
+            raise
         except (ValueError, FileNotFoundError) as error:
-            raise gr.Error(str(error), title="That did not work", print_exception=False) from error
+            raise refusal(str(error)) from error
         except Exception as error:
-            logger.exception("an event failed")
-            sentence = "Something broke on our side. Please try again, or try another photo."
-            raise gr.Error(sentence, title="Sorry", print_exception=False) from error
+            raise failure(error) from error
 
     return wrapped
+
+
+def refusal(sentence):
+    """The error that Gradio shows to a visitor whose request cannot be fulfilled, and does not log."""
+    return gr.Error(sentence, title="That did not work", print_exception=False)
+
+
+def failure(error):
+    """The same for what nobody foresaw; where it came from is logged under the id that the visitor reads.
+
+    Nothing that a visitor sent is logged: no picture, no name of a file.
+    """
+    request = secrets.token_hex(4)
+    # PyTorch's errors speak of memory and shapes; the text of others may quote a visitor's file.
+    text = f": {error}" if isinstance(error, RuntimeError | MemoryError) else ""
+    places = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("request %s failed: %s%s\n%s", request, type(error).__name__, text, places)
+    sentence = f"Something broke on our side. Please try again, or try another photo. (Request {request}.)"
+    return gr.Error(sentence, title="Sorry", print_exception=False)
+
+
+class Blocks(gr.Blocks):
+    """Gradio's blocks that read uploaded files only, and answer with a sentence where Gradio itself fails."""
+
+    async def preprocess_data(self, block_fn, inputs, *args, **options):
+        """Gradio's own, between a request and its handler."""
+        try:
+            # Gradio itself checks only the paths that are marked as a file's.
+            check_all_files_in_cache(inputs)
+            return await super().preprocess_data(block_fn, inputs, *args, **options)
+        except Exception as error:
+            sentence = "What was sent cannot be read. Please load the page again, or see how its API is used."
+            raise refusal(sentence) from error
+
+    async def process_api(self, *args, **options):
+        """Gradio's own, from a request to its answer."""
+        try:
+            return await super().process_api(*args, **options)
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise failure(error) from error
 
 
 # Between the editors and the package
@@ -252,6 +303,8 @@ def read_layout(painting):
     picture = (painting or {}).get("background")
     if picture is None or picture.getchannel("A").getextrema()[0] < 255:
         raise ValueError("A part of the layout is missing. Press Undo my changes to bring it back.")
+    if any(part.size != (LAYOUT_SIDE, LAYOUT_SIDE) for part in (picture, *painting["layers"])):
+        raise ValueError(f"The layout's picture must have {LAYOUT_SIDE} x {LAYOUT_SIDE} pixels.")
     for layer in painting["layers"]:
         picture = Image.alpha_composite(picture, layer)
     step = LAYOUT_SIDE // 256
@@ -306,7 +359,7 @@ def hidden_share(mask, layout, frame):
 
 def temporary_file(name):
     """A path in a folder of its own that Gradio serves to this visitor and deletes later."""
-    folder = Path(get_upload_folder()) / f"{time.time_ns():x}"
+    folder = Path(get_upload_folder()) / secrets.token_hex(16)  # not to be guessed by other visitors
     folder.mkdir(parents=True)
     return folder / name
 
@@ -348,8 +401,10 @@ class Page:
 
     def __init__(self):
         self.examples = read_examples()
-        with gr.Blocks(
-            title="faceinpaint", analytics_enabled=False, delete_cache=(CACHE_SECONDS, CACHE_SECONDS)
+        with Blocks(
+            title="faceinpaint",
+            analytics_enabled=False,
+            delete_cache=(CHECK_SECONDS, CACHE_SECONDS - 2 * CHECK_SECONDS),
         ) as self.blocks:
             self.visit = gr.State(time_to_live=2 * CACHE_SECONDS)
             gr.Markdown(
@@ -362,7 +417,7 @@ class Page:
                 self._build_result_section()
                 self._build_compare_section()
             gr.Markdown(
-                "Your pictures are deleted within two hours after you leave. "
+                "Your pictures are deleted within an hour after you leave. "
                 "The weights are for non-commercial research use only."
             )
             self._build_endpoints()
@@ -833,6 +888,21 @@ class Page:
             picture.save(paths[-1])
         return gr.File(paths, visible=True)
 
+    def launch(self, **options):
+        """Serve the page; options are Gradio's."""
+        # For what Gradio decodes itself; Pillow refuses pictures of twice this.
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+        # Gradio forgets some of the files that it makes, so those are deleted here, a little later.
+        delete_old_files(get_upload_folder(), CACHE_SECONDS - CHECK_SECONDS, CHECK_SECONDS)
+        self.blocks.launch(
+            theme=THEME,
+            css=CSS,
+            footer_links=["api", "gradio", "settings"],
+            run_history=False,
+            max_file_size=MAX_FILE_BYTES,
+            **options,
+        )
+
 
 def picture_named(visit, name):
     """The picture that a visitor chose to compare, as large as it is shown."""
@@ -877,4 +947,7 @@ def on_model(event, handler, inputs, outputs, wait_on):
 
 if __name__ == "__main__":
     load_inpainter()  # before the first visitor comes; ZeroGPU wants its networks placed before the start
-    Page().blocks.launch(theme=THEME, css=CSS, footer_links=["api", "gradio", "settings"], run_history=False)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an end that tidies up
+    with own_folder(get_upload_folder()) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = str(folder)
+        Page().launch()

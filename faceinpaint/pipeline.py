@@ -24,6 +24,7 @@ from .precision import fast_dtype
 from .semantics import check_layout, one_hot
 
 MAX_VARIATIONS = 4
+MAX_SEED = 10**18 - 1  # PyTorch takes 64 bits
 
 FACE_SIZE = 256
 """Side of the aligned face that the networks work on, in pixels."""
@@ -132,7 +133,7 @@ class FaceInpainter:
             layout: 256 x 256 class ids in the frame of the main face, to paint from instead of Stage 1's
                 prediction.
             align: find the faces and align them first; False where the picture already is an aligned face.
-            seed: of everything random; the same seed gives the same picture.
+            seed: of everything random, at most 18 digits; the same seed gives the same picture.
             num_variations: how many different pictures, 1 to 4; the first one is the likeliest.
             frames: list of `FaceFrame`, the faces to restore, the main one first, where they are known: from
                 an earlier result, or framed by hand. Without it they are looked for.
@@ -143,11 +144,14 @@ class FaceInpainter:
 
         Raises:
             ValueError: unfit input or no face found, with a sentence for the user.
+            FloatingPointError: a network's output is not finite.
         """
         photo = Photo.of(image)
         mask = check_mask(mask, photo.rgb)
         if not 1 <= num_variations <= MAX_VARIATIONS:
             raise ValueError(f"Between 1 and {MAX_VARIATIONS} variations can be made at once.")
+        if not -MAX_SEED <= seed <= MAX_SEED:
+            raise ValueError("The seed must be a whole number of at most 18 digits.")
         if layout is not None:
             layout = check_layout(layout)
             if layout.shape != (FACE_SIZE, FACE_SIZE):
@@ -222,7 +226,7 @@ class FaceInpainter:
         image, mask = self._tensors(faces, unknown)
         with self.autocast():
             prior = self.prior(image, mask) if self.prior else image
-            return self.layout_generator(image, mask, prior).argmax(1).byte().cpu().numpy()
+            return _finite(self.layout_generator(image, mask, prior)).argmax(1).byte().cpu().numpy()
 
     @torch.inference_mode()
     def _paint(self, face, unknown, layout, seed, count):
@@ -243,7 +247,8 @@ class FaceInpainter:
                 new, attention = self.texture_generator(
                     image, mask, prior, wanted, noise, with_attention=True
                 )
-            new = ((new[0].float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+            new = (_finite(new)[0].float().clamp(-1, 1) + 1) * 127.5
+            new = new.round().byte().permute(1, 2, 0).cpu().numpy()
             sources = pick_sources(attention[0].cpu().numpy(), unknown, layout)
             painted.append((new, sources))
         return painted
@@ -282,3 +287,10 @@ class FaceInpainter:
             frames=[face.frame for face in faces],
             notes=notes,
         )
+
+
+def _finite(output):
+    """A network's output; FloatingPointError if it holds NaN or infinity: they would pass as a picture."""
+    if not output.isfinite().all():
+        raise FloatingPointError("a network's output is not finite")
+    return output

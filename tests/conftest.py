@@ -1,5 +1,7 @@
 """Fixtures that several test files share."""
 
+import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,16 @@ def _low_rank_pictures(count, size, rank=12, seed=0):
     parts = torch.nn.functional.interpolate(parts, size=(size, size), mode="bicubic")
     mixed = torch.einsum("nr,rchw->nchw", torch.randn(count, rank, generator=generator), parts) / rank**0.5
     return (0.4 * mixed + 0.02 * torch.randn(mixed.shape, generator=generator)).clamp(-1, 1)
+
+
+@pytest.fixture(scope="session")
+def app():
+    """The module app.py, which starts nothing when it is imported."""
+    spec = importlib.util.spec_from_file_location("app", Path(__file__).parents[1] / "app.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["app"] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

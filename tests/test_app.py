@@ -1,4 +1,3 @@
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -13,20 +12,11 @@ from faceinpaint.alignment import FaceFrame
 from faceinpaint.photos import Photo
 from faceinpaint.semantics import CLASSES, layout_to_picture
 
-APP = Path(__file__).parents[1] / "app.py"
+ROOT = Path(__file__).parents[1]
 LAYOUT = np.zeros((256, 256), np.uint8)
 LAYOUT[40:220, 60:200] = CLASSES.index("skin")
 LAYOUT[180:200, 100:150] = CLASSES.index("upper lip")
 BOX = np.s_[5:15, 10:20]
-
-
-@pytest.fixture(scope="module")
-def app():
-    spec = importlib.util.spec_from_file_location("app", APP)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["app"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +112,7 @@ def test_import_starts_nothing_and_loads_no_weights():
         "import threading, app; assert threading.active_count() == 1, threading.enumerate();"
         "assert app.load_inpainter.cache_info().misses == 0"
     )
-    subprocess.run([sys.executable, "-c", script], cwd=APP.parent, check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=300)
 
 
 def test_page_names_its_endpoints_and_is_queued(app, page):
@@ -131,7 +121,7 @@ def test_page_names_its_endpoints_and_is_queued(app, page):
     model_events = [fn for fn in page.blocks.fns.values() if fn.concurrency_id == "model"]
     assert len(model_events) == 5 + len(app.PARTS) + len(app.EDITS)
     assert all(fn.queue and fn.concurrency_limit == 1 for fn in model_events)
-    assert page.blocks.delete_cache == (3600, 3600)
+    assert page.blocks.delete_cache == (300, 3000)
 
 
 class TestMask:
@@ -306,6 +296,16 @@ class TestFailures:
 
     def test_an_unexpected_failure_is_a_sentence_too(self, app):
         assert "CUDA" not in self.call(app, RuntimeError("CUDA error: an illegal memory access"))
+
+    def test_gradios_own_sentence_is_kept(self, app):
+        """ZeroGPU tells so that a visitor's share of it is used up."""
+        quota = gr.Error("You have used up your GPU time.")
+        with pytest.raises(gr.Error) as caught:
+            app.in_plain_words(self.raise_)(quota)
+        assert caught.value is quota
+
+    def raise_(self, error):
+        raise error
 
     def test_every_event_tells_its_failures_in_plain_words(self, page):
         handlers = [fn for fn in page.blocks.fns.values() if fn.fn and fn.inputs]

@@ -1,0 +1,68 @@
+"""Temporary files: in a folder of the process's own, deleted in time, gone however the process ends."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+PREFIX = "faceinpaint-"
+
+
+@contextlib.contextmanager
+def own_folder(parent):
+    """Make a new folder in `parent`, yield its `Path`, and delete it in the end.
+
+    First, the folders are deleted that killed processes left in `parent`; those of running ones stay. Windows
+    cannot tell these apart, so there killed processes' folders stay too.
+    """
+    parent = Path(parent)
+    parent.mkdir(parents=True, exist_ok=True)
+    for other in parent.glob(PREFIX + "*"):
+        with contextlib.suppress(OSError), _locked(other):
+            shutil.rmtree(other, ignore_errors=True)
+    temporary = tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True)
+    with temporary as folder, _locked(folder) if fcntl else contextlib.nullcontext():
+        yield Path(folder)
+
+
+def delete_old_files(folder, age, interval):
+    """From now on delete the files in `folder` that get older than `age`, those that are there now excepted.
+
+    Args:
+        folder: looked through with the folders in it, every `interval`.
+        age: seconds since a file was last written or moved here.
+        interval: seconds.
+    """
+    kept = set(Path(folder).rglob("*"))
+
+    def look_through():
+        while True:
+            time.sleep(interval)
+            for path in set(Path(folder).rglob("*")) - kept:
+                with contextlib.suppress(OSError):  # deleted by somebody else
+                    if path.is_file() and time.time() - path.stat().st_ctime > age:
+                        path.unlink()
+                        path.parent.rmdir()  # fails, as it should, while other files are in it
+
+    threading.Thread(target=look_through, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    """Hold a folder's lock, which ends with the process; OSError if another process holds it."""
+    if fcntl is None:
+        raise OSError("no locks on folders")
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
