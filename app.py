@@ -950,4 +950,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an end that tidies up
     with own_folder(get_upload_folder()) as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(folder)
-        Page().launch()
+        page = Page()
+        try:
+            page.launch()
+        finally:
+            page.blocks.close()  # so that nothing is written any more where the folder was
