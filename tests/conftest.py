@@ -19,7 +19,9 @@ YUNET = SHARED / "aids/yunet/face_detection_yunet_2023mar.onnx"
 
 
 def pytest_addoption(parser):
-    parser.addoption("--fuzz", type=int, default=300, help="how many damaged files to try")
+    parser.addoption(
+        "--fuzz", type=int, default=300, help="how many damaged files and malformed requests to try"
+    )
     parser.addoption("--visitors", type=int, default=4, help="how many visitors come at once")
     parser.addoption("--load-seconds", type=float, default=8, help="how long they stay")
 
