@@ -9,6 +9,8 @@ try:
 except ImportError:
     spaces = None
 
+import contextlib
+import ctypes
 import functools
 import logging
 import os
@@ -50,6 +52,7 @@ from faceinpaint.visualization import (
 CACHE_SECONDS = 3600  # within which every file of a visitor is deleted
 CHECK_SECONDS = 300  # how often files are looked through for that
 MAX_FILE_BYTES = 300_000_000  # the largest photo, 50 megapixels, with 16 bits a colour
+MAX_SESSIONS = 2000  # 0.2 MB each, a request through the API too; the longest unused are forgotten
 CANVAS_SIDE = 1024  # the editor shows larger photos smaller; the photo itself is kept aside
 LAYOUT_SIDE = 512  # twice the layout, for finer strokes
 PREVIEW_SIDE = 1280
@@ -900,6 +903,7 @@ class Page:
             footer_links=["api", "gradio", "settings"],
             run_history=False,
             max_file_size=MAX_FILE_BYTES,
+            state_session_capacity=MAX_SESSIONS,
             **options,
         )
 
@@ -946,6 +950,9 @@ def on_model(event, handler, inputs, outputs, wait_on):
 
 
 if __name__ == "__main__":
+    with contextlib.suppress(OSError):  # not glibc
+        # M_ARENA_MAX: by default freed memory stays in an arena for each of many worker threads.
+        ctypes.CDLL("libc.so.6").mallopt(-8, 2)
     load_inpainter()  # before the first visitor comes; ZeroGPU wants its networks placed before the start
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an end that tidies up
     with own_folder(get_upload_folder()) as folder:
