@@ -256,6 +256,24 @@ class TestBadInput:
         with pytest.raises(ValueError, match="Between 1 and 4 variations"):
             inpainter(photo, hole, align=False, num_variations=count)
 
+    @pytest.mark.parametrize("seed", [10**18, -(10**300)])
+    def test_a_seed_of_too_many_digits_is_refused(self, inpainter, photo, hole, seed):
+        with pytest.raises(ValueError, match="at most 18 digits"):
+            inpainter(photo, hole, align=False, seed=seed)
+
+    @pytest.mark.parametrize("stage", ["layout_generator", "texture_generator"])
+    def test_a_networks_nan_is_an_error_once_and_no_picture(self, inpainter, photo, hole, stage):
+        def spoil(network, inputs, output):
+            (output[0] if isinstance(output, tuple) else output)[..., 5, 5] = float("nan")
+
+        hook = getattr(inpainter, stage).register_forward_hook(spoil)
+        try:
+            with pytest.raises(FloatingPointError):
+                inpainter(photo, hole, align=False)
+        finally:
+            hook.remove()
+        assert inpainter(photo, hole, align=False).image
+
     @pytest.mark.parametrize("method", ["__call__", "predict_layout"])
     def test_what_is_no_photo_or_no_mask_of_its_size(self, inpainter, photo, hole, method):
         with pytest.raises(ValueError, match="The mask is 256 x 255 pixels but the picture is 256 x 256"):
