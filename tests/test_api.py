@@ -31,9 +31,10 @@ PRIVATE_URLS = [
 
 
 def png(width=40, height=30):
-    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    """A file of coloured squares, up to 8 pixels wide."""
+    squares = np.random.default_rng(0).integers(0, 256, (-(-height // 8), -(-width // 8), 3), np.uint8)
     data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "PNG")
+    Image.fromarray(squares.repeat(8, 0).repeat(8, 1)[:height, :width]).save(data, "PNG")
     return data.getvalue()
 
 
