@@ -8,12 +8,14 @@ from pathlib import Path
 from PIL import Image
 
 from .. import datasets
-from . import obedience, restoration
+from . import identity, obedience, restoration, texture
 from .report import split_at_markers, without_infinity
 
 MEASURES = {
     "restoration": (restoration.prepare, ("lpips_net",)),
     "obedience": (obedience.prepare, ("parser",)),
+    "identity": (identity.prepare, ("identity",)),
+    "texture": (texture.prepare, ()),
 }
 """By name what prepares a measurement, and which arguments are its own.
 
@@ -37,6 +39,9 @@ def add_arguments(parser):
     )
     parser.add_argument(
         "--parser", metavar="FOLDER", help="obedience: a checkpoint whose Stage 1 reads the pictures too"
+    )
+    parser.add_argument(
+        "--identity", metavar="MODEL", help="identity: a TorchScript face recognition network (MobileFaceNet)"
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="measure on the first N faces only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..baselines import BASELINES
 from ..metrics import ConfusionMatrix, Lpips, layout_agreement, psnr, ssim
 from ..semantics import CLASSES, layout_to_picture
 from .holes import hide, pair_masks, percent
+from .methods import OURS, restore
 from .report import (
     Report,
     about,
@@ -24,9 +24,6 @@ from .report import (
     number,
     picture_sheet,
 )
-
-OURS = "faceinpaint"
-"""The name of the inpainter under test in results, beside the names in `BASELINES`."""
 
 BATCH_SIZE = 16
 
@@ -84,7 +81,7 @@ def evaluate(inpainter, faces, masks, lpips, seed=0):
             restored = defaultdict(list)
             for face, mask, tenth in batch:
                 hole = masks[mask].numpy()
-                pictures, layout = _restore(inpainter, faces.images[face].numpy(), hole, seed)
+                pictures, layout = restore(inpainter, faces.images[face].numpy(), hole, seed)
                 for name, picture in pictures.items():
                     restored[name].append(picture)
                 for group in _groups(tenth):
@@ -160,7 +157,7 @@ def sheet(inpainter, faces, masks, seed=0):
     for row, pairs in enumerate(by_tenth.values()):
         face, mask, _ = pairs[row % len(pairs)]
         image, hole = faces.images[face].numpy(), masks[mask].numpy()
-        pictures, layout = _restore(inpainter, image, hole, seed)
+        pictures, layout = restore(inpainter, image, hole, seed)
         rows.append(
             {
                 "input": hide(image, hole, 255),
@@ -172,16 +169,6 @@ def sheet(inpainter, faces, masks, seed=0):
         )
 
     return picture_sheet(rows)
-
-
-def _restore(inpainter, image, hole, seed):
-    """One face by every method: {name: H x W x 3 uint8}, and the inpainter's layout."""
-    # The truth stays out of the input, so that no method can leak it.
-    hidden = hide(image, hole, 128)
-    result = inpainter(hidden, hole, align=False, seed=seed)
-    pictures = {OURS: np.asarray(result.image.convert("RGB"))}
-    pictures.update({name: method(hidden, hole) for name, method in BASELINES.items()})
-    return pictures, result.layout
 
 
 def _evaluate_parser(inpainter, faces):
