@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from .. import datasets
-from . import identity, obedience, restoration, texture
+from . import diversity, groups, identity, obedience, restoration, texture
 from .report import split_at_markers, without_infinity
 
 MEASURES = {
@@ -16,6 +16,8 @@ MEASURES = {
     "obedience": (obedience.prepare, ("parser",)),
     "identity": (identity.prepare, ("identity",)),
     "texture": (texture.prepare, ()),
+    "diversity": (diversity.prepare, ("lpips_net",)),
+    "groups": (groups.prepare, ("lpips_net",)),
 }
 """By name what prepares a measurement, and which arguments are its own.
 

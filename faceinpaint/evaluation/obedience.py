@@ -15,8 +15,8 @@ from tqdm import tqdm
 from ..alignment import FaceFrame
 from ..checkpoint import load_network
 from ..layout_editing import EDITS, WIDENING, widen_hole
-from ..metrics import ConfusionMatrix, layout_agreement
-from ..semantics import CLASSES, NUM_CLASSES, layout_to_picture
+from ..metrics import ConfusionMatrix, layout_agreement, mean_iou
+from ..semantics import CLASSES, layout_to_picture
 from .holes import hide, pair_bands
 from .report import (
     Report,
@@ -233,18 +233,11 @@ def _summarize(trials, parser):
     )
     return {
         "samples": len(trials),
-        "mean_iou": bootstrap(read, _mean_iou),
-        "ignored_mean_iou": bootstrap(ignored, _mean_iou),
+        "mean_iou": bootstrap(read, mean_iou),
+        "ignored_mean_iou": bootstrap(ignored, mean_iou),
         "accuracy": mean_and_half_width([trial.read[parser].accuracy for trial in trials]),
         "outside": mean_and_half_width([trial.outside for trial in trials]),
     }
-
-
-def _mean_iou(counts):
-    """Mean IoU of N x 19 x 19 confusion counts taken together."""
-    matrix = ConfusionMatrix()
-    matrix.counts = counts.reshape(-1, NUM_CLASSES, NUM_CLASSES).sum(0)
-    return matrix.mean_iou
 
 
 def _move_hairline(layout, grows, gives_way, by):

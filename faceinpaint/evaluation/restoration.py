@@ -8,7 +8,6 @@ from collections import defaultdict
 from functools import partial
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from ..metrics import ConfusionMatrix, Lpips, layout_agreement, psnr, ssim
@@ -30,7 +29,7 @@ BATCH_SIZE = 16
 
 def prepare(args):
     """The measurement that `args.lpips_net` asks for; ValueError where that network is not to be had."""
-    return partial(measure, lpips=Lpips(args.lpips_net, "cuda" if torch.cuda.is_available() else "cpu"))
+    return partial(measure, lpips=Lpips(args.lpips_net))
 
 
 def measure(inpainter, faces, masks, lpips):
