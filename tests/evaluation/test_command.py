@@ -86,6 +86,20 @@ class TestMain:
         run("--limit", "2", "--markdown", "card.md")
         assert card.read_text() == text
 
+    def test_each_measure_writes_between_its_own_markers(self, run, tmp_path):
+        card = tmp_path / "card.md"
+        kept = "<!-- evaluate -->\nkept\n<!-- /evaluate -->\n"
+        card.write_text(f"{kept}<!-- evaluate texture -->\n<!-- /evaluate texture -->\n")
+        Image.fromarray(np.repeat(np.uint8([255, 0]), 128 * 256).reshape(256, 256)).save(
+            tmp_path / "masks/half.png"
+        )
+        run("--measure", "texture", "--limit", "1", "--markdown", "card.md", "--json", "out.json")
+        text = card.read_text()
+        assert text.startswith(f"{kept}<!-- evaluate texture -->\n| class |")
+        assert text.endswith("\n<!-- /evaluate texture -->\n")
+        assert "`python -m faceinpaint evaluate faces masks --measure texture --limit 1`" in text
+        assert json.loads((tmp_path / "out.json").read_text())["samples"] == 2
+
     def test_the_checkpoint_is_passed_on(self, run):
         assert run("--limit", "1", "--checkpoint", "elsewhere") == ["elsewhere"]
         assert run("--limit", "1") == ["elsewhere", None]
@@ -98,6 +112,9 @@ class TestMain:
             (["--markdown", "missing.md"], "cannot be read"),
             (["--markdown", "plain.md"], "needs the lines <!-- evaluate -->"),
             (["--markdown", "inline.md"], "needs the lines <!-- evaluate -->"),
+            (["--measure", "groups", "--markdown", "plain.md"], "needs the lines <!-- evaluate groups -->"),
+            (["--measure", "identity"], "needs --identity MODEL"),
+            (["--measure", "identity", "--identity", "plain.md"], "network plain.md cannot be loaded"),
         ],
     )
     def test_outputs_that_cannot_be_written_are_found_before_anything_is_loaded(
