@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from . import benchmark, evaluation, examples, photos
+from . import benchmark, examples, photos
+from .evaluation import command as evaluation
 from .pipeline import FaceInpainter
 from .semantics import layout_to_picture
 

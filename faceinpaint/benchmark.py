@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from . import datasets, latency
 from .alignment import FaceFrame, locate
-from .evaluation import positive
+from .evaluation.command import positive
 from .examples import read_examples
 from .masks import random_mask
 from .pipeline import FaceInpainter

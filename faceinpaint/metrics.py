@@ -52,19 +52,20 @@ class Lpips:
 
     Args:
         net: the network that looks: "alex", "vgg" or "squeeze".
-        device: where it runs.
+        device: where it runs; by default on the GPU where there is one.
 
     Raises:
         ValueError: the network is unknown, or its weights are not here and cannot be downloaded.
     """
 
-    def __init__(self, net="alex", device="cpu"):
+    def __init__(self, net="alex", device=None):
         # It pulls in torchvision, and only an evaluation needs it.
         import lpips
 
         if net not in ("alex", "vgg", "squeeze"):
             raise ValueError(f'There is no LPIPS network "{net}": choose alex, vgg or squeeze.')
-        self.net, self.device = net, device
+        self.net = net
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
             with warnings.catch_warnings():
                 # lpips asks torchvision for weights in a way that torchvision calls deprecated.
@@ -78,14 +79,29 @@ class Lpips:
         self._distance = distance.to(device)
 
     @torch.inference_mode()
-    def __call__(self, a, b):
+    def __call__(self, a, b, region=None):
         """Distances of N pairs, two N x H x W x 3 uint8 arrays: a float64 array of N, 0 where identical.
+
+        Args:
+            a: the pictures.
+            b: those to compare them with.
+            region: N x H x W bool, where the distances are averaged; None for the whole pictures.
 
         Raises:
             ValueError: the two are not batches of 8-bit pictures of one size.
         """
         a, b = (self._to_tensor(pictures) for pictures in _check_pair(a, b, 4))
-        return self._distance(a, b).reshape(-1).double().cpu().numpy()
+        self._distance.spatial = region is not None
+        distances = self._distance(a, b).double().cpu().numpy()
+        if region is None:
+            return distances.reshape(-1)
+        return (distances[:, 0] * region).sum((1, 2)) / region.sum((1, 2))
+
+    @torch.inference_mode()
+    def features(self, pictures):
+        """What the network's last layer sees in N x H x W x 3 uint8 pictures, averaged over places: N x C."""
+        maps = self._distance.net(self._distance.scaling_layer(self._to_tensor(pictures)))
+        return maps[-1].mean((2, 3)).double().cpu().numpy()
 
     def _to_tensor(self, pictures):
         return torch.tensor(pictures, device=self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -144,6 +160,32 @@ class ConfusionMatrix:
         """The mean of `iou` over the classes present in the truth; NaN where no pixel was counted."""
         present = self.counts.sum(1) > 0
         return float(self.iou[present].mean()) if present.any() else math.nan
+
+
+def mean_iou(counts):
+    """`ConfusionMatrix.mean_iou` of many pictures taken together; `counts` is N x 19 x 19."""
+    matrix = ConfusionMatrix()
+    matrix.counts = counts.sum(0)
+    return matrix.mean_iou
+
+
+def kernel_distance(a, b):
+    """Squared maximum mean discrepancy of two sets of features, the KID (Binkowski et al. 2018).
+
+    The cubic kernel (x y / d + 1)^3 and the unbiased estimator; a[i] and b[i] may be of the same picture,
+    since such pairs are left out (Gretton et al. 2012, equation 4).
+
+    Args:
+        a: N x d features.
+        b: N x d features.
+
+    Returns:
+        A float, near 0 where both sets come from one distribution, exactly 0 where they are identical.
+    """
+    aa, bb, ab = ((x @ y.T / a.shape[1] + 1) ** 3 for x, y in ((a, a), (b, b), (a, b)))
+    total = aa + bb - ab - ab.T
+    np.fill_diagonal(total, 0)
+    return float(total.sum() / (len(a) * (len(a) - 1)))
 
 
 def layout_agreement(predicted, truth, region=None):

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from faceinpaint.metrics import ConfusionMatrix, Lpips, layout_agreement, psnr, ssim
+from faceinpaint.metrics import (
+    ConfusionMatrix,
+    Lpips,
+    kernel_distance,
+    layout_agreement,
+    mean_iou,
+    psnr,
+    ssim,
+)
 
 rng = np.random.default_rng(0)
 PICTURE = rng.integers(0, 256, (32, 40, 3), dtype=np.uint8)
@@ -74,6 +82,23 @@ def test_pictures_that_cannot_be_compared_are_refused(metric, other):
 
 
 class TestLpips:
+    def test_in_a_region_only_that_counts(self, squeeze):
+        a = np.stack([np.pad(PICTURE, ((0, 64), (0, 64), (0, 0)), mode="wrap")] * 2)
+        b = a.copy()
+        b[:, 60:, 60:] = 255 - b[:, 60:, 60:]
+        region = np.zeros(a.shape[:3], bool)
+        region[0, 60:, 60:] = region[1, :20, :20] = True
+        changed, far = squeeze(a, b, region)
+        assert changed > 2 * squeeze(a, b)[0] and changed > 5 * far
+        assert squeeze(a, a, region).tolist() == [0, 0]
+
+    def test_features_are_of_the_last_layer(self, squeeze):
+        pictures = np.stack([PICTURE, 255 - PICTURE, PICTURE])
+        features = squeeze.features(pictures)
+        assert features.shape == (3, 512)
+        assert features[0] == pytest.approx(features[2])
+        assert np.abs(features[0] - features[1]).max() > 0.1
+
     def test_it_orders_pictures_by_how_far_they_are(self, squeeze):
         y, x = np.mgrid[0:64, 0:64]
         truth = np.stack([x * 3, y * 3, x + y], -1).astype(np.uint8)
@@ -149,3 +174,30 @@ class TestConfusionMatrix:
     def test_what_does_not_fit_is_refused(self, predicted, region, words):
         with pytest.raises(ValueError, match=words):
             layout_agreement(predicted, np.zeros((4, 4), int), region)
+
+
+def test_the_mean_iou_of_pictures_is_that_of_all_their_pixels():
+    matrices = [layout_agreement([0, 0, 1], [0, 1, 1]), layout_agreement([1, 1, 1], [1, 1, 0])]
+    together = layout_agreement([0, 0, 1, 1, 1, 1], [0, 1, 1, 1, 1, 0])
+    assert mean_iou(np.stack([matrix.counts for matrix in matrices])) == together.mean_iou
+
+
+class TestKernelDistance:
+    def test_one_distribution_is_near_nothing_and_another_far(self):
+        sets = np.random.default_rng(0).normal(size=(3, 400, 16))
+        assert abs(kernel_distance(sets[0], sets[1])) < 0.05
+        assert kernel_distance(sets[0], sets[2] + 0.5) > 0.3
+        assert kernel_distance(sets[0], sets[0]) == 0
+
+    def test_pairs_of_one_picture_do_not_bring_it_below_nothing(self):
+        rng = np.random.default_rng(0)
+        distances = []
+        for _ in range(200):
+            picture = rng.normal(size=(20, 4))
+            distances.append(kernel_distance(picture, picture + 0.1 * rng.normal(size=picture.shape)))
+        assert abs(np.mean(distances)) < 3 * np.std(distances) / 200**0.5 + 0.01
+
+    def test_the_formula(self):
+        a, b = np.array([[1.0, 0], [0, 1]]), np.array([[1.0, 1], [0, 0]])
+        # Of two samples each one pair is left: k(a0, a1) + k(b0, b1) - k(a0, b1) - k(a1, b0).
+        assert kernel_distance(a, b) == pytest.approx(1 + 1 - 1 - 1.5**3)

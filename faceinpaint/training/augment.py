@@ -44,6 +44,10 @@ class Batch:
     def __len__(self):
         return len(self.image)
 
+    def __getitem__(self, part):
+        """The samples of a slice as a batch of their own."""
+        return Batch(self.image[part], self.labels[part], self.hole[part], self.valid[part])
+
 
 def draw_batch(faces, bank, indices, size, generator):
     """Draw one augmented batch.

@@ -10,6 +10,7 @@ from ..checkpoint import load_network, save_network
 from ..datasets import read_faces, read_masks, write_label_tar
 from ..modeling.face_prior import FacePrior
 from ..precision import fast_dtype
+from . import distributed
 from .augment import Batch
 from .layout_task import LayoutTask
 from .loop import start_from, train
@@ -69,10 +70,21 @@ def add_train_arguments(parser):
 
 
 def train_command(options):
-    """Run `train` on parsed arguments; ValueError where they do not fit."""
+    """Run `train` on parsed arguments; ValueError where they do not fit.
+
+    Under `torchrun` all processes train a stage together.
+    """
     if options.stage == "prior":
         fit_prior(options)
         return
+    options.device = distributed.join(options.device)
+    try:
+        _train_stage(options)
+    finally:
+        distributed.leave()
+
+
+def _train_stage(options):
     # Before anything is loaded from it: a folder that is not there would be taken for a Hub repository.
     Path(options.out).mkdir(parents=True, exist_ok=True)
     torch.set_flush_denormal(True)
@@ -80,7 +92,10 @@ def train_command(options):
     device = torch.device(options.device)
     auto = fast_dtype(device.type)
     options.dtype = {"auto": auto, "fp32": torch.float32, "bf16": torch.bfloat16}[options.precision]
-    print(f"training on {device} in {options.dtype}", flush=True)
+    first_process = distributed.rank() == 0
+    if first_process:
+        together = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
+        print(f"training on {device} in {options.dtype}{together}", flush=True)
     prior = None if options.no_prior else load_network(options.out, "face_prior").to(device)
     if options.stage == "layout":
         task = LayoutTask(prior, options)
@@ -89,8 +104,8 @@ def train_command(options):
     if options.start:
         weights = load_network(options.start, next(iter(task.networks))).state_dict()
         start_from(task, weights, Path(options.start) / f"{options.stage}.state.safetensors")
-    faces = read_faces(options.faces, progress=True)
-    train(task, faces, _validation_batch(options, device), options)
+    faces = read_faces(options.faces, progress=first_process)
+    train(task, faces, _validation_batch(options, device) if first_process else None, options)
 
 
 def fit_prior(options):

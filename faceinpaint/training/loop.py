@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from ..masks import mask_bank
 from ..semantics import CLASSES
+from . import distributed
 from .augment import draw_batch
 
 MIN_CLASS_PIXELS = 64
@@ -63,6 +64,11 @@ class Task(ABC):
                 else:
                     mean.copy_(value)
 
+    def average_buffers(self):
+        """Average what no gradient moves, such as the statistics of batch normalisation, over processes."""
+        buffers = [buffer for network in self.networks.values() for buffer in network.buffers()]
+        distributed.average([buffer for buffer in buffers if buffer.is_floating_point()])
+
 
 def train(task, faces, validation, options):
     """Train until `options.images` were seen or `options.time_limit` is over, whichever is first.
@@ -70,12 +76,22 @@ def train(task, faces, validation, options):
     A run that was stopped goes on from its state file exactly: each step draws its random numbers from a
     generator seeded by the step's number, and the learning rate depends on nothing but that number.
 
+    Of several processes (`training.distributed`) each draws the same batches and takes its part of them; the
+    first one alone prints, validates and writes.
+
     Args:
         task: a `Task`.
         faces: `datasets.Faces`, the training split.
         validation: an `augment.Batch`, or None.
         options: namespace of the command line, see `faceinpaint.training.command`.
+
+    Raises:
+        ValueError: the batch does not divide among the processes.
     """
+    rank, world = distributed.rank(), distributed.world_size()
+    if options.batch % world:
+        raise ValueError(f"A batch of {options.batch} images does not divide among {world} processes.")
+    first_process = rank == 0
     device = torch.device(options.device)
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -93,13 +109,21 @@ def train(task, faces, validation, options):
         chooser = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
         indices = torch.multinomial(weights, options.batch, replacement=True, generator=chooser)
         size = options.size[step % len(options.size)]
-        return draw_batch(faces, bank, indices.to(device), size, generator)
+        batch = draw_batch(faces, bank, indices.to(device), size, generator)
+        if world == 1:
+            return batch
+        if not first_process:
+            # Else the parts would get the same noise.
+            generator.manual_seed((options.seed * 1_000_003 + step) * world + rank)
+        # Every so-manieth sample: neighbours in a batch are alike in how they were warped.
+        return batch[rank::world]
 
     started = time.monotonic()
     for step in range(3):
         draw(step)
     loader_rate = 3 * options.batch / (time.monotonic() - started)
-    print(f"{len(faces)} faces; the loader gives {loader_rate:.0f} images/s", flush=True)
+    if first_process:
+        print(f"{len(faces)} faces; the loader gives {loader_rate:.0f} images/s", flush=True)
 
     started = reported = sheeted = time.monotonic()
     first = reported_step = progress["step"]
@@ -112,21 +136,23 @@ def train(task, faces, validation, options):
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * rate
         losses = task.step(draw(step), step * options.batch, generator)
+        task.average_buffers()
+        losses = distributed.average_losses(losses)
         seen = (step + 1) * options.batch
         task.update_average(0.5 ** (options.batch / min(options.half_life, 0.1 * seen + options.batch)))
         for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + value.detach()
+            sums[name] = sums.get(name, 0.0) + value
 
         now = time.monotonic()
-        over = now - started > 60 * options.time_limit
+        over = distributed.any_process(now - started > 60 * options.time_limit, device)
         last = over or step + 1 == total
-        if last or now - reported > 20:
+        if first_process and (last or now - reported > 20):
             count = step + 1 - reported_step
             text = " ".join(f"{name} {float(value) / count:.4f}" for name, value in sums.items())
             speed = count * options.batch / (now - reported)
             print(f"step {step + 1}/{total}, {seen} images, {speed:.1f} images/s, {text}", flush=True)
             reported, reported_step, sums = now, step + 1, {}
-        if last or now - sheeted > 60 * options.sheet_every:
+        if first_process and (last or now - sheeted > 60 * options.sheet_every):
             progress = {"step": step + 1, "minutes": earlier + (now - started) / 60}
             _save_state(task, state_file, progress)
             task.export(out)
@@ -139,7 +165,8 @@ def train(task, faces, validation, options):
                 task.sheet(validation).save(out / f"{options.stage}-{seen:08d}.jpg", quality=92)
             sheeted = time.monotonic()
         if over:
-            print("time is up; the state is saved, the same command goes on from it", flush=True)
+            if first_process:
+                print("time is up; the state is saved, the same command goes on from it", flush=True)
             return
 
 
@@ -151,10 +178,12 @@ def adamw(module, rate, momentum):
 
 
 def descend(optimizer, loss, max_norm=5.0):
-    """One optimizer step down a loss, the gradient's norm clipped."""
+    """One optimizer step down a loss, its gradient averaged over all processes and its norm clipped."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], max_norm)
+    distributed.average([p.grad for p in parameters if p.grad is not None])
+    torch.nn.utils.clip_grad_norm_(parameters, max_norm)
     optimizer.step()
 
 

@@ -294,5 +294,4 @@ def _edited(labels, edit):
 
 def _split(batch, size):
     for i in range(0, len(batch), size):
-        part = slice(i, i + size)
-        yield type(batch)(batch.image[part], batch.labels[part], batch.hole[part], batch.valid[part])
+        yield batch[i : i + size]

@@ -1,17 +1,14 @@
-import argparse
-import json
 import math
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from evaluation_fakes import FakeLpips
 from PIL import Image
 
-from faceinpaint import evaluation
 from faceinpaint.datasets import UNLABELLED, Faces
-from faceinpaint.evaluation import OURS, evaluate, format_table, pair_masks, sheet
+from faceinpaint.evaluation.restoration import OURS, evaluate, format_table, sheet
 
 SIZE = 48
 RATIOS = (0.05, 0.15, 0.25, 0.25, 0.35, 0.45, 0.55)
@@ -33,20 +30,6 @@ def faces():
     images = torch.randint(0, 256, (5, SIZE, SIZE, 3), generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, 19, (5, SIZE, SIZE), generator=generator, dtype=torch.uint8)
     return Faces([f"face{index}" for index in range(5)], images, labels, torch.ones_like(labels).bool())
-
-
-class FakeLpips:
-    """A distance that a test can compute: the mean absolute difference."""
-
-    net = "fake"
-
-    def __init__(self, *args):
-        self.batches = []
-
-    def __call__(self, a, b):
-        assert a.dtype == b.dtype == np.uint8
-        self.batches.append(len(a))
-        return np.abs(a.astype(float) - b).mean((1, 2, 3)) / 255
 
 
 class FakeInpainter:
@@ -73,26 +56,6 @@ class FakeInpainter:
 
     def _find(self, image):
         return int(np.argmax([(face[0].numpy() == image[0]).all() for face in self.faces.images]))
-
-
-class TestPairMasks:
-    def test_every_face_gets_one_mask_of_each_tenth(self):
-        pairs = pair_masks(MASKS, 5)
-        assert len(pairs) == 5 * 6
-        assert {(face, tenth) for face, _, tenth in pairs} == {(f, t) for f in range(5) for t in range(6)}
-        assert all(int(RATIOS[mask] * 10) == tenth for _, mask, tenth in pairs)
-        assert {mask for _, mask, tenth in pairs if tenth == 2} == {2, 3}
-
-    def test_it_is_the_same_every_time_and_for_fewer_faces(self):
-        pairs = pair_masks(MASKS, 5)
-        assert pairs == pair_masks(MASKS, 5)
-        assert pair_masks(MASKS, 2) == [pair for pair in pairs if pair[0] < 2]
-
-    def test_empty_and_full_masks(self):
-        masks = torch.stack([torch.zeros(4, 4), torch.ones(4, 4)]).bool()
-        assert pair_masks(masks, 1) == [(0, 1, 9)]
-        with pytest.raises(ValueError, match="None of the masks has a hole"):
-            pair_masks(masks[:1], 1)
 
 
 class TestEvaluate:
@@ -180,111 +143,3 @@ def test_sheet(faces):
     assert (row[0][hole] == 255).all()
     for column in (0, 4, 5):
         assert (row[column][~hole] == truth[~hole]).all()
-
-
-class TestMain:
-    @pytest.fixture
-    def run(self, tmp_path, monkeypatch):
-        """Run the command line on three faces in folders, with the loading of networks replaced."""
-        generator = np.random.default_rng(0)
-        (tmp_path / "faces").mkdir()
-        (tmp_path / "masks").mkdir()
-        for index in range(3):
-            face = Image.fromarray(generator.integers(0, 256, (256, 256, 3), dtype=np.uint8))
-            face.save(tmp_path / f"faces/{index}.webp", lossless=True)
-            Image.fromarray(generator.integers(0, 19, (256, 256), dtype=np.uint8)).save(
-                tmp_path / f"faces/{index}.png"
-            )
-        Image.fromarray(np.repeat(np.uint8([0, 0, 0, 255]), 64 * 256).reshape(256, 256)).save(
-            tmp_path / "masks/quarter.png"
-        )
-        loaded = []
-
-        class Restorer:
-            """Restores nothing: the grey comes back, and the layout is background."""
-
-            weights_sha256 = "abcdef0123456789" * 4
-
-            @classmethod
-            def from_pretrained(cls, checkpoint):
-                loaded.append(checkpoint)
-                return cls()
-
-            def __call__(self, image, mask, align, seed):
-                return SimpleNamespace(image=Image.fromarray(image), layout=np.zeros(mask.shape, np.uint8))
-
-            def predict_layout(self, image, mask, align):
-                return np.zeros(mask.shape, np.uint8)
-
-        monkeypatch.setitem(sys.modules, "faceinpaint.pipeline", SimpleNamespace(FaceInpainter=Restorer))
-        monkeypatch.setattr(evaluation, "Lpips", FakeLpips)
-        monkeypatch.chdir(tmp_path)
-
-        def run(*arguments):
-            parser = argparse.ArgumentParser()
-            parser.add_argument("--checkpoint")
-            evaluation.add_arguments(parser)
-            evaluation.main(parser.parse_args(["faces", "masks", *arguments]))
-            return loaded
-
-        return run
-
-    def test_files(self, run, tmp_path, capsys):
-        card = tmp_path / "card.md"
-        card.write_text("# Card\n\n<!-- evaluate -->\nold figures\n<!-- /evaluate -->\nThe end\n")
-        run("--limit", "2", "--json", "out.json", "--sheet", "out.png", "--markdown", "card.md")
-        results = json.loads((tmp_path / "out.json").read_text())
-        assert (results["faces"], results["samples"]) == (2, 2)
-        assert results["bands"]["20-40%"]["methods"]["Telea"]["psnr"]["mean"] > 0
-        assert Image.open(tmp_path / "out.png").width == 6 * 256
-
-        text = card.read_text()
-        table = format_table(results)
-        assert text.startswith(f"# Card\n\n<!-- evaluate -->\n{table}\n\nWritten by `python -m faceinpaint ")
-        assert text.endswith("\n<!-- /evaluate -->\nThe end\n")
-        assert "old figures" not in text
-        assert table in capsys.readouterr().out
-        for detail in (
-            "`python -m faceinpaint evaluate faces masks --lpips-net alex --limit 2`",
-            results["date"],
-            "`abcdef012345`",
-            "2 pictures (2 faces",
-        ):
-            assert detail in text
-
-        # A second run replaces the first one's table.
-        run("--limit", "2", "--markdown", "card.md")
-        assert card.read_text() == text
-
-    def test_the_checkpoint_is_passed_on(self, run):
-        assert run("--limit", "1", "--checkpoint", "elsewhere") == ["elsewhere"]
-        assert run("--limit", "1") == ["elsewhere", None]
-
-    @pytest.mark.parametrize(
-        ("arguments", "words"),
-        [
-            (["--json", "nowhere/out.json"], "There is no folder nowhere"),
-            (["--sheet", "out.txt"], "needs the name of a picture"),
-            (["--markdown", "missing.md"], "cannot be read"),
-            (["--markdown", "plain.md"], "needs the lines <!-- evaluate -->"),
-            (["--markdown", "inline.md"], "needs the lines <!-- evaluate -->"),
-        ],
-    )
-    def test_outputs_that_cannot_be_written_are_found_before_anything_is_loaded(
-        self, run, tmp_path, monkeypatch, arguments, words
-    ):
-        (tmp_path / "plain.md").write_text("no markers\n")
-        (tmp_path / "inline.md").write_text("between <!-- evaluate --> and <!-- /evaluate -->\n")
-        monkeypatch.setattr(evaluation, "Lpips", None)
-        with pytest.raises(ValueError, match=words):
-            run(*arguments)
-
-    @pytest.mark.parametrize("limit", ["0", "-1", "many"])
-    def test_a_limit_that_is_no_number_of_faces(self, run, capsys, limit):
-        with pytest.raises(SystemExit):
-            run(f"--limit={limit}")
-        assert "whole number from 1 up" in capsys.readouterr().err
-
-
-def test_infinity_is_null_in_json():
-    assert evaluation._without_infinity({"a": {"mean": math.inf, "n": 3}}) == {"a": {"mean": None, "n": 3}}
