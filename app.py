@@ -44,6 +44,7 @@ from faceinpaint.visualization import (
     TINT_OPACITY,
     comparison_sheet,
     crop_to_face,
+    mark_places,
     outline_faces,
     overlay_layout,
     tint_hole,
@@ -67,6 +68,7 @@ PARTS = {
     for name in ("Eyes", "Glasses", "Nose", "Mouth", "Hair", "Skin")
 } | {"Lower half": lower_half}
 
+PLACES = "one eye", "the other eye", "the mouth"
 FACE, WHOLE = "The face", "The whole photo"
 PHOTO, HOLE, OVERLAY = "Photo", "With the hole", "Layout over the photo"
 
@@ -139,8 +141,9 @@ class Visit:
     photo: Photo
     mask: np.ndarray
     align: bool = True
+    places: tuple = ()  # where the visitor pointed to, (x, y): both eyes, then the mouth
     example: str = ""
-    face: tuple | None = None  # layout and frame of the unmasked photo, once they were asked for
+    face: tuple | None = None  # layout and frame of the unmasked face, once they were asked for
     attempts: tuple = ()
     chosen: int = 0
     close_up: bool = False  # show the face instead of the whole photo
@@ -150,6 +153,18 @@ class Visit:
     def image(self):
         """The photo as the page shows it: RGB, upright."""
         return Image.fromarray(self.photo.rgb)
+
+    @property
+    def face_options(self):
+        """Where the face is, as `FaceInpainter` takes it."""
+        if len(self.places) == len(PLACES):
+            return {"frames": [FaceFrame.from_eyes_and_mouth(*self.places)]}
+        return {"align": self.align}
+
+    def with_face(self, **changes):
+        """The visit with `align` or `places` changed; what was known of the face is forgotten then."""
+        changed = replace(self, **changes)
+        return self if changed == self else replace(changed, face=None)
 
     @property
     def attempt(self):
@@ -201,9 +216,11 @@ def run_inpainter(photo, mask, align=True, **options):
 
 
 @on_gpu
-def run_layout(photo, mask, align):
-    """Predict the layout of the face in `photo`, also under `mask`; returns class ids."""
-    return load_inpainter().predict_layout(photo, mask, align=align)
+def run_layout(photo, mask, align=True, frames=None):
+    """Predict the layout of the face in `photo`, also under `mask`; returns class ids and the frame."""
+    inpainter = load_inpainter()
+    frames = frames or inpainter.locate(photo.rgb, mask, align)
+    return inpainter.predict_layout(photo, mask, frames=frames), frames[0]
 
 
 def restore(photo, mask, *, seed, count=1, **options):
@@ -388,7 +405,8 @@ def api_restore(photo, mask, align, seed):
 def api_predict_layout(photo, mask, align):
     """Predict the layout, also under the mask; returns a picture of 256 x 256 in the classes' colours."""
     load_inpainter()
-    return layout_to_picture(run_layout(Photo.open(photo), read_mask(mask), align))
+    layout, _ = run_layout(Photo.open(photo), read_mask(mask), align)
+    return layout_to_picture(layout)
 
 
 @in_plain_words
@@ -483,6 +501,18 @@ class Page:
                             "Use a mask file", file_types=["image"], size="sm", min_width=140
                         )
                         self.mask_download = gr.DownloadButton("Save this mask", size="sm", min_width=140)
+                with gr.Accordion("The wrong face, or none?", open=False) as self.placing:
+                    self.pointed = gr.Image(
+                        label="Click on one eye, the other eye, and the mouth",
+                        alt_text="The photo, to point out the face in",
+                        format="png",
+                        height=360,
+                        interactive=False,
+                        buttons=[],
+                        elem_id="pointed",
+                    )
+                    self.point_note = gr.Markdown(elem_id="point-note")
+                    self.unplace = gr.Button("Look for the face again", size="sm")
                 self.another = gr.Button("Another photo")
 
     def _build_result_section(self):
@@ -591,7 +621,9 @@ class Page:
     # Events
 
     def _tie_events(self):
-        photo_parts = [*(self.visit, self.upload, self.choosing, self.painting, self.editor, self.hidden)]
+        photo_parts = [
+            *(self.visit, self.upload, self.choosing, self.painting, self.editor, self.hidden, self.placing)
+        ]
         attempt_parts = [
             *(self.visit, self.results, self.result, self.notes, self.attempts, self.download),
             *(self.editor, self.layout, self.seed, self.view, self.left, self.right, self.slider),
@@ -615,6 +647,11 @@ class Page:
         on(self.clear.click, self.clear_mask, self.visit, mask_parts)
         on(self.mask_upload.upload, self.use_mask_file, [self.visit, self.mask_upload], mask_parts)
         on(self.mask_download.click, self.save_mask, drawn, self.mask_download)
+
+        point_parts = [self.visit, self.pointed, self.point_note]
+        on(self.placing.expand, self.show_places, self.visit, point_parts)
+        on(self.pointed.select, self.point_out, self.visit, point_parts)
+        on(self.unplace.click, self.forget_places, self.visit, point_parts)
 
         inputs = [*drawn, self.aligned, self.seed, self.count]
         restored = on_model(
@@ -703,13 +740,14 @@ class Page:
             self.results: gr.Column(visible=False),
             self.hidden: "",
             self.aligned: False,
+            self.placing: gr.Accordion(open=False),
         }
 
     # The mask
 
     def toggle_part(self, part, visit, painting, aligned):
         """Hide a part of the face, found on the unmasked photo; show it again if it is hidden already."""
-        visit = self._find_face(read_painting(visit, painting), align=not aligned)
+        visit = self._find_face(read_painting(visit, painting).with_face(align=not aligned))
         layout, frame = visit.face
         height, width = visit.mask.shape
         area = frame.area_in_photo(PARTS[part](layout), width, height)
@@ -746,10 +784,12 @@ class Page:
         Image.fromarray(read_painting(visit, painting).mask).save(path)
         return str(path)
 
-    def _find_face(self, visit, align):
-        if visit.face is None or visit.align != align:
-            result = restore(visit.photo, np.zeros_like(visit.mask), align=align, seed=0)[0]
-            visit = replace(visit, face=(result.layout, result.frames[0]), align=align)
+    def _find_face(self, visit):
+        if visit.face is None:
+            load_inpainter()
+            visit = replace(
+                visit, face=run_layout(visit.photo, np.zeros_like(visit.mask), **visit.face_options)
+            )
         return visit
 
     def _show_mask(self, visit):
@@ -759,12 +799,40 @@ class Page:
             note = f"{visit.mask.mean():.0%} of the photo is hidden."
         return {self.visit: visit, self.editor: photo_canvas(visit), self.hidden: note}
 
+    # The place of the face
+
+    def show_places(self, visit):
+        """Show the photo to point out the face in, and what was pointed out."""
+        shown = fit(visit.image, CANVAS_SIDE)
+        scale = shown.width / visit.image.width
+        places = [tuple((np.array(place) + 0.5) * scale - 0.5) for place in visit.places]
+        shown = mark_places(shown, places)
+        if len(places) == len(PLACES):
+            shown = outline_faces(shown, [FaceFrame.from_eyes_and_mouth(*places)])
+            note = "This is where the face goes. Restore, or click to point out another face."
+        else:
+            note = f"Click on {PLACES[len(places)]}."
+        return {self.visit: visit, self.pointed: shown, self.point_note: note}
+
+    def point_out(self, visit, event: gr.SelectData):
+        """Take a click on the photo as the next place of the face."""
+        places = visit.places if len(visit.places) < len(PLACES) else ()
+        scale = visit.image.width / fit(visit.image, CANVAS_SIDE).width
+        place = tuple(((np.array(event.index) + 0.5) * scale - 0.5).tolist())
+        return self.show_places(visit.with_face(places=(*places, place)))
+
+    def forget_places(self, visit):
+        """Let the face be looked for again."""
+        return self.show_places(visit.with_face(places=()))
+
     # Restoring and repainting
 
     def press_restore(self, visit, painting, aligned, seed, count):
         """Restore the painted part of the photo and show it with its layout."""
-        visit = replace(read_painting(visit, painting), align=not aligned)
-        results, seconds = timed(restore, visit.photo, visit.mask, align=visit.align, seed=seed, count=count)
+        visit = read_painting(visit, painting).with_face(align=not aligned)
+        results, seconds = timed(
+            restore, visit.photo, visit.mask, seed=seed, count=count, **visit.face_options
+        )
         return self._add_attempts(visit, results, results[0].layout, seed, seconds, "seed {seed}")
 
     def press_render(self, visit, painting, seed, count):

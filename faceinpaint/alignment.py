@@ -31,10 +31,10 @@ LAYOUT_SIZE = 256
 _EYES = np.array([MEAN_CENTRES["right eye"], MEAN_CENTRES["left eye"]])
 """Where the eyes are on average in the frame of the networks."""
 
-_LARGEST_DOUBTFUL_CORRECTION = 0.25
-"""A layout that may show no face moves the detector's frame by no more than this, in eye distances."""
+_LOOKS = 3
+"""How often a face is aligned anew, each time from where it was found."""
 
-NO_FACE = "No face was found in this picture. Crop it so that the face fills most of it and try again."
+NO_FACE = "No face was found in this picture. Say where it is, or crop it so that the face fills most of it."
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,19 @@ class FaceFrame:
         cosine, sine = axis / length
         turn = np.array([[cosine, sine], [-sine, cosine]])
         return cls._around(eye_average + eye_to_mouth * 0.1, turn * (size / (2 * half_side)), size)
+
+    @classmethod
+    def from_eyes_and_mouth(cls, eye, other_eye, mouth, size=LAYOUT_SIZE):
+        """The frame around a face that was pointed out: three places (x, y), the eyes in any order.
+
+        Raises:
+            ValueError: see `from_landmarks`.
+        """
+        eye, other_eye, mouth = (np.asarray(place, dtype=np.float64) for place in (eye, other_eye, mouth))
+        (across_x, across_y), (down_x, down_y) = other_eye - eye, mouth - eye
+        if across_x * down_y < across_y * down_x:
+            eye, other_eye = other_eye, eye
+        return cls.from_landmarks([eye, other_eye, mouth, mouth, mouth], size)
 
     @classmethod
     def whole(cls, width, height, size=LAYOUT_SIZE):
@@ -304,13 +317,14 @@ class FaceDetector:
         return faces
 
 
-def locate(photo, mask, parse, detector=None, beneath=False):
+def locate(photo, mask, parse, regress, detector=None, beneath=False):
     """Find the faces to restore: those that the hole touches, or the largest.
 
     Args:
         photo: H x W x 3 uint8.
         mask: H x W, nonzero = hole.
         parse: the layout generator, as in `locate_by_layout`.
+        regress: the frame regressor, as in `align_closer`.
         detector: a `FaceDetector`, or None to go by the layout alone, which finds one face.
         beneath: look at what the hole hides, too; it then only tells which faces are meant.
 
@@ -330,23 +344,39 @@ def locate(photo, mask, parse, detector=None, beneath=False):
         found.append((_count_in_ellipse(hidden, face.box), np.count_nonzero(frame.covered(hidden)), frame))
     found.sort(key=lambda item: item[:2], reverse=True)
     if not found or (hidden.any() and not any(found[0][:2])):
-        frame = locate_by_layout(photo, unseen, parse)
+        frame = locate_by_layout(photo, unseen, parse, regress)
         if frame is None and not found:
             raise ValueError(NO_FACE)
         return [frame or found[0][2]]
     frames = [frame for hidden_part, _, frame in found if hidden_part] or [found[0][2]]
     # YuNet guesses the landmarks that the hole hides, and marks faces a little otherwise than the data that
-    # the networks know: their own layout brings a face closer to the frame that they were trained in.
-    return [_correct(photo, unseen, parse, frame) for frame in frames]
+    # the networks know.
+    return [align_closer(photo, unseen, regress, frame) for frame in frames]
 
 
-def _correct(photo, hidden, parse, frame):
-    """The detector's frame brought closer by the layout; as it is, where a hole may have misled that."""
-    score, closer = _search(photo, hidden, parse, [frame])
-    trusted = closer is not None and (
-        score >= _SURE_SCORE or closer.apart(frame) <= _LARGEST_DOUBTFUL_CORRECTION
-    )
-    return closer if trusted else frame
+def align_closer(photo, mask, regress, frame):
+    """Bring a face closer to the frame that the networks were trained in.
+
+    Args:
+        photo: H x W x 3 uint8.
+        mask: H x W, nonzero = hole.
+        regress: a function of N x 256 x 256 x 3 uint8 faces and N x 256 x 256 bool unknown pixels that
+            returns N complex factors and offsets, as of `FrameRegressor`.
+        frame: the `FaceFrame` of the face, roughly.
+
+    Returns:
+        A `FaceFrame`.
+    """
+    for _ in range(_LOOKS):
+        face, unknown = warp_to_frame(photo, mask, frame)
+        factors, offsets = regress(np.stack([face, face[:, ::-1]]), np.stack([unknown, unknown[:, ::-1]]))
+        # What the mirror shows, mirrored back; the mean of both looks counts.
+        factor = np.sqrt(factors[0] * np.conj(factors[1]))
+        offset = (offsets[0] - np.conj(offsets[1])) / 2
+        half = frame.size / 2
+        offset = half * (offset + (1 + 1j) * (1 - factor)) - (0.5 + 0.5j) * (1 - factor)
+        frame = FaceFrame(_compose(_similarity(factor, offset), frame.matrix))
+    return frame
 
 
 def _count_in_ellipse(hidden, box):
@@ -361,33 +391,23 @@ def _count_in_ellipse(hidden, box):
 
 
 class _Part(NamedTuple):
-    """A facial part of the mean layout: class ids, mean centroid, mean area in pixels, say in the fit.
-
-    The last two say what it means for the frame where the part, after the fit, lies a pixel off its mean
-    place, right (real) or down (imaginary): by which share the face is larger, and how far it is shifted.
-    """
+    """A facial part of the mean layout: class ids, mean centroid, mean area in pixels, say in the fit."""
 
     classes: tuple
     centre: complex
     area: float
     weight: float
-    growth: complex
-    shift: complex
 
 
-# Areas are means over 1,000 training layouts of CelebAMask-HQ at 256 x 256. The weights follow the scatter;
-# growth and shift are least squares over 2,100 of them, mirrored too: the nose of a turned head is off its
-# place.
+# Areas are means over 1,000 training layouts of CelebAMask-HQ at 256 x 256; the weights follow the scatter.
 _PARTS = (
-    _Part((5,), complex(*MEAN_CENTRES["right eye"]), 152, 1.0, 0.0089 + 0.0033j, -0.09 - 0.19j),
-    _Part((4,), complex(*MEAN_CENTRES["left eye"]), 151, 1.0, -0.0089 + 0.0033j, -0.09 - 0.19j),
-    _Part((7,), complex(*MEAN_CENTRES["right brow"]), 281, 0.3, 0.0009 + 0.0019j, 0.07 + 0.07j),
-    _Part((6,), complex(*MEAN_CENTRES["left brow"]), 287, 0.3, -0.0009 + 0.0019j, 0.07 + 0.07j),
-    _Part((2,), complex(*MEAN_CENTRES["nose"]), 1346, 0.5, 0.0016j, 0.19 + 0.18j),
-    _Part((10, 11, 12), complex(*MEAN_CENTRES["mouth"]), 924, 1.0, -0.0086j, 0.04 + 0.24j),
+    _Part((5,), complex(*MEAN_CENTRES["right eye"]), 152, 1.0),
+    _Part((4,), complex(*MEAN_CENTRES["left eye"]), 151, 1.0),
+    _Part((7,), complex(*MEAN_CENTRES["right brow"]), 281, 0.3),
+    _Part((6,), complex(*MEAN_CENTRES["left brow"]), 287, 0.3),
+    _Part((2,), complex(*MEAN_CENTRES["nose"]), 1346, 0.5),
+    _Part((10, 11, 12), complex(*MEAN_CENTRES["mouth"]), 924, 1.0),
 )
-_EYES_CENTRE = 127.6 + 122.05j
-_FARTHEST_OFF = 15
 _FACE_CLASSES = (1, 2, 3, 4, 5, 6, 7, 10, 11, 12)
 _FACE_CENTRE, _FACE_HALF_WIDTH, _FACE_HALF_HEIGHT = 128.6 + 140.5j, 66.2, 95.6
 # The worst of 20 true layouts scores 0.34 with nothing hidden; hidden parts lower that.
@@ -395,49 +415,43 @@ _LEAST_SCORE = 0.15
 _SURE_SCORE = 0.3
 _MOST_WINDOWS = 28
 _BATCH = 7
-_REFINED = 3
+_CANDIDATES = 3
 
 
-def locate_by_layout(photo, mask, parse):
-    """Find a face with the layout generator alone: where its layout looks most like a face's.
+def locate_by_layout(photo, mask, parse, regress):
+    """Find a face without the detector: where the layout looks most like a face's.
 
     Windows over the photo, those near the hole first, are parsed until one surely shows a face; the best are
-    aligned anew by their parts a few times. At most 33 crops are parsed, for a portrait some 12.
+    brought into the frame. At most 31 crops are parsed, for a portrait some 10.
 
     Args:
         photo: H x W x 3 uint8.
         mask: H x W, nonzero = hole.
         parse: a function of N x 256 x 256 x 3 uint8 faces and N x 256 x 256 bool unknown pixels that
             returns N x 256 x 256 CelebAMask-HQ class ids.
+        regress: the frame regressor, as in `align_closer`.
 
     Returns:
         The `FaceFrame` of the face, or None.
     """
     hidden = np.asarray(mask) != 0
-    return _search(photo, hidden, parse, _windows(hidden))[1]
-
-
-def _search(photo, hidden, parse, windows):
-    """Score and `FaceFrame` of the best fit to a face among windows; 0 and None if there is none."""
 
     def look(frames):
-        warped = [warp_to_frame(photo, hidden, frame) for frame in frames]
-        faces, unknown = map(np.stack, zip(*warped, strict=True))
+        """Scores and closer frames, the best first, of those frames that show a face."""
+        faces, unknown = map(np.stack, zip(*[warp_to_frame(photo, hidden, f) for f in frames], strict=True))
         read = map(_read_layout, np.asarray(parse(faces, unknown)), unknown)
-        found = [(score, FaceFrame(_compose(step, frame.matrix)))
+        found = [(score, FaceFrame(_compose(step, frame.matrix)), frame)
                  for frame, (score, step) in zip(frames, read, strict=True) if step is not None]  # fmt: skip
-        return sorted(found, key=lambda pair: -pair[0])
+        return sorted(found, key=lambda item: -item[0])
 
-    found = []
+    found, windows = [], _windows(hidden)
     for first in range(0, len(windows), _BATCH):
-        found = sorted(found + look(windows[first : first + _BATCH]), key=lambda pair: -pair[0])
+        found = sorted(found + look(windows[first : first + _BATCH]), key=lambda item: -item[0])
         if found and found[0][0] >= _SURE_SCORE:
             break
-    for tried in (_REFINED, 1, 1):
-        if not found:
-            return 0.0, None
-        found = look([frame for _, frame in found[:tried]])
-    return found[0] if found and found[0][0] >= _LEAST_SCORE else (0.0, None)
+    aligned = [align_closer(photo, hidden, regress, frame) for _, frame, _ in found[:_CANDIDATES]]
+    found = look(aligned) if aligned else []
+    return found[0][2] if found and found[0][0] >= _LEAST_SCORE else None
 
 
 def _windows(hidden):
@@ -497,15 +511,7 @@ def _read_layout(layout, unknown):
     sizes = np.array([area * abs(factor) ** 2 / part.area for part, _, area, _ in found])
     agreement = (weights * closeness * np.sqrt(np.minimum(sizes, 1 / sizes))).sum()
     score = agreement / sum(part.weight for part in _PARTS) * _face_overlap(layout, factor, offset)
-    off = factor * here + offset - mean
-    off = off * np.minimum(1, _FARTHEST_OFF / np.maximum(abs(off), 1e-9))
-    growth, shift = (np.array([getattr(part, name) for part, *_ in found]) for name in ("growth", "shift"))
-    grown = 1 + (growth.real * off.real + growth.imag * off.imag).sum()
-    offset = grown * (offset - _EYES_CENTRE) + _EYES_CENTRE
-    offset += (shift.real * off.real).sum() + 1j * (shift.imag * off.imag).sum()
-    factor = factor * grown
-    step = np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag]])
-    return float(score), step
+    return float(score), _similarity(factor, offset)
 
 
 def _face_overlap(layout, factor, offset):
@@ -543,6 +549,11 @@ def _transform(matrix, points):
 def _compose(second, first):
     """The 2 x 3 matrix that applies `first`, then `second`."""
     return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
+
+
+def _similarity(factor, offset):
+    """The 2 x 3 matrix that takes x + iy to factor * (x + iy) + offset."""
+    return np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag]])
 
 
 def _inside(matrix, width, height, other_width, other_height):

@@ -140,7 +140,7 @@ def benchmark_alignment(inpainter, faces, seed=0):
         photo, hole, truth = place_face(faces, index, np.random.default_rng([seed, index]))
         for name, detector in detectors.items():
             try:
-                frame = locate(photo, hole, inpainter._parse, detector)[0]
+                frame = locate(photo, hole, inpainter._parse, inpainter._regress, detector)[0]
                 errors[name].append(frame.apart(truth))
             except ValueError:
                 errors[name].append(math.inf)

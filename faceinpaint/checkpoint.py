@@ -11,11 +11,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .modeling.face_prior import FacePrior
+from .modeling.frame_regressor import FrameRegressor
 from .modeling.layout_generator import LayoutGenerator
 from .modeling.texture_generator import TextureGenerator
 
 NETWORKS = {
     "face_prior": FacePrior,
+    "frame_regressor": FrameRegressor,
     "layout_generator": LayoutGenerator,
     "texture_generator": TextureGenerator,
 }

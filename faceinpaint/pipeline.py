@@ -18,7 +18,7 @@ from .alignment import (
 )
 from .baselines import telea
 from .checkpoint import load_network, weights_sha256
-from .detail import pick_sources
+from .detail import carry_detail, match_tone, pick_sources, soften
 from .photos import Photo, check_mask
 from .precision import fast_dtype
 from .semantics import check_layout, one_hot
@@ -29,8 +29,8 @@ MAX_SEED = 10**18 - 1  # PyTorch takes 64 bits
 FACE_SIZE = 256
 """Side of the aligned face that the networks work on, in pixels."""
 
-MISPLACED = 0.3
-"""Frames this far apart, in distances between the eyes, are not of the same face."""
+MISPLACED = 0.08
+"""Two looks at one face differ by less than this, in distances between the eyes; a hole misleads by more."""
 
 HOLE_GREY = 127
 """What hidden pixels of `Result.aligned_input` are shown as."""
@@ -87,16 +87,20 @@ class FaceInpainter:
 
     Args:
         prior: `FacePrior`; None for stages that were trained without it.
+        frame_regressor: brings faces that were found into the frame.
         layout_generator: Stage 1.
         texture_generator: Stage 2.
         device: "cpu", "cuda" or a torch device; by default the GPU where there is one.
         weights_sha256: hex digits that tell which weights these are.
     """
 
-    def __init__(self, prior, layout_generator, texture_generator, device=None, weights_sha256=""):
+    def __init__(
+        self, prior, frame_regressor, layout_generator, texture_generator, device=None, weights_sha256=""
+    ):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = fast_dtype(self.device.type)
         self.prior = prior.to(self.device) if prior else None
+        self.frame_regressor = frame_regressor.to(self.device)
         self.layout_generator = layout_generator.to(self.device)
         self.texture_generator = texture_generator.to(self.device)
         self.weights_sha256 = weights_sha256
@@ -120,9 +124,12 @@ class FaceInpainter:
         Raises:
             ValueError: a file is missing or does not fit; the sentence names it.
         """
-        stages = [load_network(source, name) for name in ("layout_generator", "texture_generator")]
+        regressor, *stages = (
+            load_network(source, name)
+            for name in ("frame_regressor", "layout_generator", "texture_generator")
+        )
         prior = load_network(source, "face_prior") if any(stage.use_prior for stage in stages) else None
-        return cls(prior, *stages, device=device, weights_sha256=weights_sha256(source))
+        return cls(prior, regressor, *stages, device=device, weights_sha256=weights_sha256(source))
 
     def __call__(self, image, mask, layout=None, align=True, seed=0, num_variations=1, frames=None):
         """Restore a photo.
@@ -204,7 +211,7 @@ class FaceInpainter:
         frames = []
         for look_beneath in (False, True) if beneath and mask.any() else (False,):
             try:
-                found = locate(image, mask, self._parse, self.detector, look_beneath)
+                found = locate(image, mask, self._parse, self._regress, self.detector, look_beneath)
             except ValueError:
                 continue
             if not frames or found[0].apart(frames[0]) > MISPLACED:
@@ -229,6 +236,13 @@ class FaceInpainter:
             return _finite(self.layout_generator(image, mask, prior)).argmax(1).byte().cpu().numpy()
 
     @torch.inference_mode()
+    def _regress(self, faces, unknown):
+        """Factors and offsets, N complex numbers each, of faces as of `_parse`; see `FrameRegressor`."""
+        with self.autocast():
+            factors, offsets = self.frame_regressor(*self._tensors(faces, unknown))
+        return factors.cpu().numpy(), offsets.cpu().numpy()
+
+    @torch.inference_mode()
     def _paint(self, face, unknown, layout, seed, count):
         """Paint one face `count` times: pairs of 256 x 256 x 3 uint8 and where its fine detail comes from."""
         image, mask = self._tensors(face[None], unknown[None])
@@ -249,7 +263,11 @@ class FaceInpainter:
                 )
             new = (_finite(new)[0].float().clamp(-1, 1) + 1) * 127.5
             new = new.round().byte().permute(1, 2, 0).cpu().numpy()
+            new = match_tone(face, unknown, new)
             sources = pick_sources(attention[0].cpu().numpy(), unknown, layout)
+            if sources is not None:
+                square = FaceFrame.whole(FACE_SIZE, FACE_SIZE)
+                new = carry_detail(face, soften(face, unknown, layout), new, unknown, sources, square)
             painted.append((new, sources))
         return painted
 

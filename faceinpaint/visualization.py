@@ -55,6 +55,15 @@ def outline_faces(photo, frames):
     return outlined
 
 
+def mark_places(photo, places):
+    """Draw a ring around each of the places (x, y), a list; RGB PIL image."""
+    marked = photo.copy()
+    draw = ImageDraw.Draw(marked)
+    for x, y in places:
+        draw.circle((x, y), max(marked.size) / 80, outline=HOLE_TINT, width=3)
+    return marked
+
+
 def crop_to_face(photo, frame):
     """The upright square of the photo around its face, a little wider than the frame; RGB PIL image."""
     centre = frame.inverse @ ((frame.size - 1) / 2, (frame.size - 1) / 2, 1)

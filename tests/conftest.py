@@ -11,6 +11,7 @@ import torch
 from faceinpaint import FaceInpainter
 from faceinpaint.checkpoint import SHIPPED, save_network
 from faceinpaint.modeling.face_prior import FacePrior
+from faceinpaint.modeling.frame_regressor import FrameRegressor
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
 
@@ -75,6 +76,8 @@ def checkpoint(tmp_path_factory):
     prior = FacePrior()
     prior.fit(_low_rank_pictures(400, prior.size))
     save_network(folder, "face_prior", prior, {})
+    # Untrained it leaves faces where they are.
+    save_network(folder, "frame_regressor", FrameRegressor(), {})
     torch.manual_seed(0)
     save_network(folder, "layout_generator", _shake(LayoutGenerator()), {})
     save_network(folder, "texture_generator", _shake(TextureGenerator()), {})

@@ -49,12 +49,14 @@ class FakeInpainter:
             )
         return results if len(results) > 1 else results[0]
 
-    def locate(self, image, mask, align, beneath):
-        assert beneath and mask.any()
+    def locate(self, image, mask, align=True, beneath=False):
+        if self.error:
+            raise self.error
         return [FaceFrame.whole(*mask.shape[::-1])]
 
-    def predict_layout(self, image, mask, align=True):
-        return np.full((256, 256), 13, np.uint8)
+    def predict_layout(self, image, mask, frames):
+        self.calls.append(SimpleNamespace(image=image, mask=mask, frames=frames))
+        return np.full((256, 256), 13, np.uint8) if mask.any() else LAYOUT
 
 
 @pytest.fixture
@@ -168,7 +170,7 @@ class TestMask:
         updates = page.toggle_part("Mouth", visit, painting(visit), False)
         mouth = updates[page.visit].mask & ~box_mask()
         assert mouth[20:24, 16:21].all() and not mouth[:16].any()
-        assert not model.calls[0].mask.any() and model.calls[0].align
+        assert not model.calls[0].mask.any()
         assert updates[page.hidden].endswith("of the face is hidden.")
         again = page.toggle_part("Mouth", updates[page.visit], updates[page.editor], False)
         assert not (again[page.visit].mask & mouth).any()
@@ -207,6 +209,27 @@ class TestRestore:
         assert titles == [f"{i} · seed 0, variation {i}" for i in (1, 2, 3)]
         chosen = page.return_to(shown[page.visit], SimpleNamespace(index=2))
         assert np.asarray(chosen[page.result])[10, 15].tolist() == [2, 2, 2]
+
+    def test_a_face_that_was_pointed_out_is_the_one_restored(self, page, visit, model):
+        for click in ((15, 10), (25, 10), (20, 18)):
+            shown = page.point_out(visit, SimpleNamespace(index=click))
+            visit = shown[page.visit]
+        assert "This is where the face goes" in shown[page.point_note]
+        expected = FaceFrame.from_eyes_and_mouth((15, 10), (25, 10), (20, 18))
+        press_restore(page, visit)
+        np.testing.assert_allclose(model.calls[-1].frames[0].matrix, expected.matrix)
+        page.toggle_part("Skin", visit, painting(visit), False)
+        np.testing.assert_allclose(model.calls[-1].frames[0].matrix, expected.matrix)
+        # A fourth click begins anew: one eye is no face.
+        visit = page.point_out(visit, SimpleNamespace(index=(3, 3)))[page.visit]
+        press_restore(page, visit)
+        assert model.calls[-1].align
+
+    def test_three_clicks_on_one_place_are_no_face(self, page, visit):
+        for _ in range(2):
+            visit = page.point_out(visit, SimpleNamespace(index=(15, 10)))[page.visit]
+        with pytest.raises(ValueError, match="could not be told apart"):
+            page.point_out(visit, SimpleNamespace(index=(15, 10)))
 
     def test_going_back_to_an_attempt_brings_all_of_it_back(self, page, visit, model):
         first = press_restore(page, visit, seed=3)[page.visit]
@@ -377,7 +400,7 @@ def test_endpoints_take_and_give_plain_pictures(app, model, photo_file, tmp_path
     np.testing.assert_array_equal(model.calls[0].mask, box_mask())
     app.api_predict_layout(*files[:2], True).save(files[2])
     assert pixels(app.api_render_layout(*files, True, 0)).shape == (30, 40, 3)
-    assert (model.calls[1].layout == 13).all()
+    assert (model.calls[-1].layout == 13).all()
 
 
 def test_endpoints_refuse_what_is_no_picture_with_a_sentence(app, model, tmp_path):

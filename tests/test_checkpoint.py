@@ -14,6 +14,7 @@ from safetensors import safe_open
 import faceinpaint
 from faceinpaint.checkpoint import load_network, save_network, weights_sha256
 from faceinpaint.modeling.face_prior import FacePrior
+from faceinpaint.modeling.frame_regressor import FrameRegressor
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
 
@@ -21,6 +22,7 @@ PACKAGE = Path(faceinpaint.__file__).parent
 
 NETWORKS = {
     "face_prior": (FacePrior, {"components": 6, "size": 8}),
+    "frame_regressor": (FrameRegressor, {"channels": [8, 8, 8, 8], "width": 8, "size": 64}),
     "layout_generator": (LayoutGenerator, {"channels": [8, 8, 16, 16], "depth": 1, "heads": 2, "size": 64}),
     "texture_generator": (TextureGenerator, {"channels": [8, 8, 16, 16], "depth": 1, "heads": 4, "size": 64}),
 }
@@ -28,7 +30,7 @@ NETWORKS = {
 
 @pytest.fixture(scope="module")
 def networks(shake, low_rank_pictures):
-    """Tiny networks of all three kinds with the arguments that they were built with."""
+    """Tiny networks of every kind with the arguments that they were built with."""
     torch.manual_seed(0)
     built = {name: (shake(kind(**arguments)), arguments) for name, (kind, arguments) in NETWORKS.items()}
     built["face_prior"][0].fit(low_rank_pictures(40, 8))

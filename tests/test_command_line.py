@@ -156,7 +156,7 @@ class TestRestore:
         sentence = refuse(
             capsys, "restore", "photo.png", "--mask", "mask.png", "-o", "o.png", "--checkpoint", "nothing"
         )
-        assert "nothing/layout_generator.json is missing" in sentence
+        assert "nothing/frame_regressor.json is missing" in sentence
 
     def test_a_mismatched_checkpoint_is_a_sentence(self, folder, capsys):
         for name in ("layout_generator.json", "layout_generator.safetensors"):

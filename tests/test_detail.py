@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from faceinpaint.alignment import FaceFrame
-from faceinpaint.detail import CELL, carry_detail, match_edge, pick_sources
+from faceinpaint.detail import CELL, carry_detail, match_edge, match_tone, pick_sources, soften
 
 SIDE = 256 // CELL
 
@@ -33,6 +33,38 @@ def test_sources_are_visible_of_the_same_class_and_where_attention_looked(unknow
 def test_nothing_visible_has_no_sources():
     everywhere = np.ones((256, 256), bool)
     assert pick_sources(np.ones((SIDE**2, SIDE**2)), everywhere, np.zeros((256, 256), np.uint8)) is None
+
+
+@pytest.mark.parametrize("tint", [(1, 1, 1), (1.07, 0.9, 0.7)])
+def test_a_photo_in_one_tone_stays_so(unknown, photo, tint):
+    toned = np.clip(photo.mean(2, keepdims=True) * tint, 0, 255).astype(np.uint8)
+    painted = np.random.default_rng(0).integers(40, 200, (256, 256, 3), np.uint8)
+    matched = match_tone(toned, unknown, painted).astype(float)
+    # As bright as it was painted, and of the photo's tint.
+    light = painted @ (0.299, 0.587, 0.114)
+    assert np.abs(matched @ (0.299, 0.587, 0.114) - light).max() < 3
+    shade = np.array(tint) / (np.array(tint) @ (0.299, 0.587, 0.114))
+    dark = light < 150  # the rest is clipped
+    assert np.abs(matched - light[..., None] * shade)[dark].max() < 6
+
+
+def test_only_grain_is_softened_and_hidden_pixels_have_no_say(unknown, photo):
+    layout = np.ones((256, 256), np.uint8)
+    edge = photo.copy()
+    edge[:, 200:] //= 3
+    soft = soften(edge, unknown, layout)
+    residual = np.abs(edge.astype(int) - soft)[~unknown]
+    assert 3 < residual.mean() < 20
+    assert residual.max() < 3.5 * np.median(residual)  # the edge is no grain
+    smooth = np.tile(np.linspace(0, 255, 256)[:, None, None], (1, 256, 3)).astype(np.uint8)
+    assert np.abs(smooth.astype(int) - soften(smooth, unknown, layout))[~unknown].max() <= 1
+    hidden = np.where(unknown[..., None], 255 - edge, edge)
+    np.testing.assert_array_equal(soften(hidden, unknown, layout)[~unknown], soft[~unknown])
+
+
+def test_a_colour_photo_keeps_its_colours(unknown, photo):
+    painted = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    assert match_tone(photo, unknown, painted) is painted
 
 
 def test_grain_goes_on_inside_the_hole(unknown):

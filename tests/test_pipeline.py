@@ -10,6 +10,7 @@ from PIL import Image
 from faceinpaint import FaceInpainter
 from faceinpaint.alignment import FaceFrame, warp_to_frame
 from faceinpaint.checkpoint import save_network
+from faceinpaint.modeling.frame_regressor import FrameRegressor
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
 from faceinpaint.pipeline import FACE_SIZE, HOLE_GREY, MAX_VARIATIONS
@@ -291,13 +292,14 @@ class TestBadInput:
             inpainter(image, mask)
 
     def test_a_folder_without_weights(self, tmp_path):
-        with pytest.raises(ValueError, match=r"layout_generator\.json is missing"):
+        with pytest.raises(ValueError, match=r"frame_regressor\.json is missing"):
             FaceInpainter.from_pretrained(tmp_path)
 
 
 def test_networks_of_the_ablation_need_no_prior(tmp_path, shake, photo, hole, monkeypatch):
     monkeypatch.setenv("FACEINPAINT_YUNET", "/nowhere")
     torch.manual_seed(0)
+    save_network(tmp_path, "frame_regressor", FrameRegressor(), {})
     for name, kind in (("layout_generator", LayoutGenerator), ("texture_generator", TextureGenerator)):
         save_network(tmp_path, name, shake(kind(use_prior=False)), {"use_prior": False})
     inpainter = FaceInpainter.from_pretrained(tmp_path, device="cpu")
@@ -353,9 +355,10 @@ class TestShipped:
         if not with_detector:
             monkeypatch.setattr(shipped, "detector", None)
         result = shipped(photo, mask)
-        # The eyes, one of them hidden, lie where the frame has them.
+        # The eyes lie where the frame has them; the place of the hidden one is a guess.
         eyes = result.frame.to_frame([(203.6, 101.2), (247.7, 103.6)])
-        assert np.abs(eyes - [(96.8, 122), (158.4, 122)]).max() < 12
+        visible, hidden = np.abs(eyes - [(96.8, 122), (158.4, 122)]).max(1)
+        assert visible < 5 and hidden < 20
         assert result.image.size == (512, 512)
         restored = np.asarray(result.image)
         np.testing.assert_array_equal(restored[~mask], photo[~mask])

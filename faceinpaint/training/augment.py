@@ -49,7 +49,7 @@ class Batch:
         return Batch(self.image[part], self.labels[part], self.hole[part], self.valid[part])
 
 
-def draw_batch(faces, bank, indices, size, generator):
+def draw_batch(faces, bank, indices, size, generator, moved_share=0.5):
     """Draw one augmented batch.
 
     Args:
@@ -58,6 +58,7 @@ def draw_batch(faces, bank, indices, size, generator):
         indices: which faces, N int64.
         size: side of the batch's pictures; S must be a multiple of it.
         generator: torch generator on the device.
+        moved_share: share of samples that are zoomed, turned and shifted a little.
     """
     device = faces.images.device
 
@@ -84,21 +85,22 @@ def draw_batch(faces, bank, indices, size, generator):
             labels[:, ::step, ::step],
         )
 
-    # The other half stays as it is: resampling costs sharpness, and time.
-    moved = count // 2
-    zoom = uniform(moved, low=0.95, high=1.08)
-    angle = uniform(moved, low=-0.08, high=0.08)
-    shift = uniform(moved, 2, low=-0.06, high=0.06)
-    cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
-    theta = torch.stack(
-        [torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1
-    )
-    grid = F.affine_grid(theta, image[:moved].shape, align_corners=False)
-    image[:moved] = F.grid_sample(image[:moved], grid, padding_mode="reflection", align_corners=False)
-    valid[:moved] = F.grid_sample(valid[:moved], grid, mode="nearest", align_corners=False)
-    labels[:moved] = F.grid_sample(
-        labels[:moved, None].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False
-    )[:, 0].long()
+    # The others stay as they are: resampling costs sharpness, and time.
+    moved = int(moved_share * count)
+    if moved:
+        zoom = uniform(moved, low=0.95, high=1.08)
+        angle = uniform(moved, low=-0.08, high=0.08)
+        shift = uniform(moved, 2, low=-0.06, high=0.06)
+        cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+        theta = torch.stack(
+            [torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1
+        )
+        grid = F.affine_grid(theta, image[:moved].shape, align_corners=False)
+        image[:moved] = F.grid_sample(image[:moved], grid, padding_mode="reflection", align_corners=False)
+        valid[:moved] = F.grid_sample(valid[:moved], grid, mode="nearest", align_corners=False)
+        labels[:moved] = F.grid_sample(
+            labels[:moved, None].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False
+        )[:, 0].long()
 
     image = _recolour(image, uniform)
     hole = _draw_holes(labels, bank, size, uniform, generator)

@@ -1,4 +1,4 @@
-"""`python -m faceinpaint train prior|layout|texture` and `python -m faceinpaint label`."""
+"""`python -m faceinpaint train prior|frame|layout|texture` and `python -m faceinpaint label`."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ..modeling.face_prior import FacePrior
 from ..precision import fast_dtype
 from . import distributed
 from .augment import Batch
+from .frame_task import FrameTask
 from .layout_task import LayoutTask
 from .loop import start_from, train
 from .sheets import as_images
@@ -25,6 +26,7 @@ def add_train_arguments(parser):
     stages = parser.add_subparsers(dest="stage", required=True)
     for stage, text in (
         ("prior", "fit the linear face prior (about a minute of CPU)"),
+        ("frame", "train the frame regressor, which brings faces into their frame"),
         ("layout", "train Stage 1, the layout generator"),
         ("texture", "train Stage 2, the texture generator; needs the prior and Stage 1 in --out"),
     ):
@@ -41,14 +43,15 @@ def add_train_arguments(parser):
         option("--images", type=int, required=True, help="images to train on in all; the schedule's length")
         option("--size", type=int, nargs="+", default=[256], help="side in pixels; several take turns")
         option("--batch", type=int, default=32, help="images a step")
-        option("--learning-rate", type=float, default=1e-3 if stage == "layout" else 4e-4)
+        option("--learning-rate", type=float, default=4e-4 if stage == "texture" else 1e-3)
         option("--half-life", type=int, default=10_000, help="of the weights' moving average, in images")
         option("--time-limit", type=float, default=float("inf"), help="minutes until it saves and stops")
         option("--sheet-every", type=float, default=10, help="minutes between sheets, validations and saves")
         option("--validation", help="tar or folder of labelled faces that are never trained on")
         option("--validation-masks", help="tar or folder of their holes")
         option("--start", help="folder of an earlier run's weights (and state) to start from")
-        option("--no-prior", action="store_true", help="train without the face prior")
+        if stage != "frame":
+            option("--no-prior", action="store_true", help="train without the face prior")
         option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
         option("--precision", choices=["auto", "fp32", "bf16"], default="auto")
         for name, what in (("--weight", "PREFIX"), ("--weight-class", "CLASS")):
@@ -96,11 +99,14 @@ def _train_stage(options):
     if first_process:
         together = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
         print(f"training on {device} in {options.dtype}{together}", flush=True)
-    prior = None if options.no_prior else load_network(options.out, "face_prior").to(device)
-    if options.stage == "layout":
-        task = LayoutTask(prior, options)
+    if options.stage == "frame":
+        task = FrameTask(options)
     else:
-        task = TextureTask(prior, load_network(options.out, "layout_generator").to(device), options)
+        prior = None if options.no_prior else load_network(options.out, "face_prior").to(device)
+        if options.stage == "layout":
+            task = LayoutTask(prior, options)
+        else:
+            task = TextureTask(prior, load_network(options.out, "layout_generator").to(device), options)
     if options.start:
         weights = load_network(options.start, next(iter(task.networks))).state_dict()
         start_from(task, weights, Path(options.start) / f"{options.stage}.state.safetensors")

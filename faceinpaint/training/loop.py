@@ -29,7 +29,10 @@ class Task(ABC):
         networks: dict of the modules that are trained; the first is the one whose average is shipped.
         optimizers: dict of their optimizers.
         average: exponential moving average of the first network.
+        moved_share: see `augment.draw_batch`.
     """
+
+    moved_share = 0.5
 
     def __init__(self, networks, optimizers):
         self.networks = networks
@@ -109,7 +112,7 @@ def train(task, faces, validation, options):
         chooser = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
         indices = torch.multinomial(weights, options.batch, replacement=True, generator=chooser)
         size = options.size[step % len(options.size)]
-        batch = draw_batch(faces, bank, indices.to(device), size, generator)
+        batch = draw_batch(faces, bank, indices.to(device), size, generator, task.moved_share)
         if world == 1:
             return batch
         if not first_process:

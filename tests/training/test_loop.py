@@ -16,6 +16,7 @@ from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.semantics import CLASSES
 from faceinpaint.training import loop
 from faceinpaint.training.augment import Batch
+from faceinpaint.training.frame_task import FrameTask
 from faceinpaint.training.layout_task import LayoutTask
 from faceinpaint.training.loop import Task, adamw, descend, learning_rate_factor, train
 from faceinpaint.training.texture_task import TextureTask
@@ -238,7 +239,7 @@ class TestTasks:
 
     def learn(self, task, name, batch, shake, seen=4000):
         """Take a step; all weights of the network called `name`, and the critic's, must have a say."""
-        network, critic = task.networks.values()
+        network, critic = (*task.networks.values(), nn.Module())[:2]
         shake(network).requires_grad_(True).train()
         before = [p.clone() for p in network.parameters()]
         critic_before = [p.clone() for p in critic.parameters()]
@@ -262,6 +263,14 @@ class TestTasks:
         assert torch.allclose(exported, task.networks["layout_generator"].head.weight, rtol=1e-3, atol=1e-4)
         figures = task.validate(batch)
         assert figures.keys() == {"parser_accuracy", "parser_mean_iou", "hole_accuracy", "hole_mean_iou"}
+
+    def test_frame(self, batch, shake, tmp_path):
+        task = FrameTask(self.options())
+        losses, _ = self.learn(task, "frame_regressor", batch, shake)
+        assert losses.keys() == {"distance"}
+        task.export(tmp_path)
+        assert load_network(tmp_path, "frame_regressor").size == 128
+        assert task.validate(batch).keys() == {"median", "near"}
 
     @pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
     @pytest.mark.parametrize("objective", ["projected", "wgan-gp"])
