@@ -503,7 +503,7 @@ class Page:
                         self.mask_download = gr.DownloadButton("Save this mask", size="sm", min_width=140)
                 with gr.Accordion("The wrong face, or none?", open=False) as self.placing:
                     self.pointed = gr.Image(
-                        label="Click on one eye, the other eye, and the mouth",
+                        show_label=False,  # it would lie over the photo
                         alt_text="The photo, to point out the face in",
                         format="png",
                         height=360,

@@ -182,7 +182,7 @@ def test_the_frame_is_the_published_quad():
 
 
 def test_landmarks_in_one_point_are_refused_kindly():
-    with pytest.raises(ValueError, match="Crop it"):
+    with pytest.raises(ValueError, match="crop it"):
         FaceFrame.from_landmarks(np.full((5, 2), 7.0))
 
 

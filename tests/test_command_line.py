@@ -159,12 +159,12 @@ class TestRestore:
         assert "nothing/frame_regressor.json is missing" in sentence
 
     def test_a_mismatched_checkpoint_is_a_sentence(self, folder, capsys):
-        for name in ("layout_generator.json", "layout_generator.safetensors"):
+        for name in ("frame_regressor.json", "frame_regressor.safetensors"):
             Path("nothing", name).write_text("{}")
         sentence = refuse(
             capsys, "restore", "photo.png", "--mask", "mask.png", "-o", "o.png", "--checkpoint", "nothing"
         )
-        assert "nothing/layout_generator.safetensors is damaged or does not hold" in sentence
+        assert "nothing/frame_regressor.safetensors is damaged or does not hold" in sentence
         assert "\n" not in sentence
 
 

@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 SOURCES = [ROOT / "app.py", *(ROOT / "faceinpaint").rglob("*.py")]
 REQUIREMENTS = [Requirement(line) for line in (ROOT / "requirements.txt").read_text().split()]
 RUN_WHAT_THEY_READ = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-VARIABLES = {"FACEINPAINT_YUNET", "GRADIO_TEMP_DIR"}  # a file's path, a folder's path
+# A file's path, a folder's path, the number that torchrun gives a process.
+VARIABLES = {"FACEINPAINT_YUNET", "GRADIO_TEMP_DIR", "LOCAL_RANK"}
 
 
 def project():
