@@ -31,7 +31,7 @@ LAYOUT_SIZE = 256
 _EYES = np.array([MEAN_CENTRES["right eye"], MEAN_CENTRES["left eye"]])
 """Where the eyes are on average in the frame of the networks."""
 
-_LOOKS = 3
+LOOKS = 3
 """How often a face is aligned anew, each time from where it was found."""
 
 NO_FACE = "No face was found in this picture. Say where it is, or crop it so that the face fills most of it."
@@ -367,7 +367,7 @@ def align_closer(photo, mask, regress, frame):
     Returns:
         A `FaceFrame`.
     """
-    for _ in range(_LOOKS):
+    for _ in range(LOOKS):
         face, unknown = warp_to_frame(photo, mask, frame)
         factors, offsets = regress(np.stack([face, face[:, ::-1]]), np.stack([unknown, unknown[:, ::-1]]))
         # What the mirror shows, mirrored back; the mean of both looks counts.
@@ -375,7 +375,7 @@ def align_closer(photo, mask, regress, frame):
         offset = (offsets[0] - np.conj(offsets[1])) / 2
         half = frame.size / 2
         offset = half * (offset + (1 + 1j) * (1 - factor)) - (0.5 + 0.5j) * (1 - factor)
-        frame = FaceFrame(_compose(_similarity(factor, offset), frame.matrix))
+        frame = FaceFrame(_compose(similarity(factor, offset), frame.matrix))
     return frame
 
 
@@ -511,7 +511,7 @@ def _read_layout(layout, unknown):
     sizes = np.array([area * abs(factor) ** 2 / part.area for part, _, area, _ in found])
     agreement = (weights * closeness * np.sqrt(np.minimum(sizes, 1 / sizes))).sum()
     score = agreement / sum(part.weight for part in _PARTS) * _face_overlap(layout, factor, offset)
-    return float(score), _similarity(factor, offset)
+    return float(score), similarity(factor, offset)
 
 
 def _face_overlap(layout, factor, offset):
@@ -551,7 +551,7 @@ def _compose(second, first):
     return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
 
 
-def _similarity(factor, offset):
+def similarity(factor, offset):
     """The 2 x 3 matrix that takes x + iy to factor * (x + iy) + offset."""
     return np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag]])
 

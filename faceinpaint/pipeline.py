@@ -250,6 +250,7 @@ class FaceInpainter:
         noise = torch.Generator(self.device).manual_seed(seed)
         # Drawn on the CPU, so that a seed gives the same variations on every device.
         chooser = torch.Generator().manual_seed(seed)
+        soft, square = soften(face, unknown, layout), FaceFrame.whole(FACE_SIZE, FACE_SIZE)
         painted = []
         # One by one: the first of several variations is the picture that is painted alone.
         for index in range(count):
@@ -266,8 +267,7 @@ class FaceInpainter:
             new = match_tone(face, unknown, new)
             sources = pick_sources(attention[0].cpu().numpy(), unknown, layout)
             if sources is not None:
-                square = FaceFrame.whole(FACE_SIZE, FACE_SIZE)
-                new = carry_detail(face, soften(face, unknown, layout), new, unknown, sources, square)
+                new = carry_detail(face, soft, new, unknown, sources, square)
             painted.append((new, sources))
         return painted
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..alignment import FaceFrame, warp_to_frame
+from ..alignment import FaceFrame, similarity, warp_to_frame
 from ..semantics import MEAN_CENTRES
 from .holes import hide, pair_bands, percent
 from .methods import OURS, restore
@@ -45,8 +45,7 @@ def recognition_frame():
     here, there = (points @ (1, 1j) for points in (_HERE, _THERE))
     # A complex factor turns and scales, a complex term shifts.
     factor, shift = np.linalg.lstsq(np.column_stack([here, np.ones(3)]), there, rcond=None)[0]
-    matrix = [[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]]
-    return FaceFrame(np.array(matrix), SIZE)
+    return FaceFrame(similarity(factor, shift), SIZE)
 
 
 class FaceRecognizer:

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from ..alignment import LOOKS
 from ..checkpoint import save_network
 from ..modeling.frame_regressor import FrameRegressor
 from ..semantics import MEAN_CENTRES
@@ -12,9 +13,6 @@ from .sheets import photo_rows, stack_rows
 
 COARSE, FINE = (0.22, 0.28, 0.25), (0.05, 0.06, 0.05)
 """Deviations of the misalignment: logarithm of the scale, angle in radians, shift in half sides."""
-
-LOOKS = 3
-"""How often a face is looked at anew, each time from where it was found."""
 
 STRANGE_SHARE = 0.5
 """Share of samples with another picture around the face; the others end where the photo ends."""
