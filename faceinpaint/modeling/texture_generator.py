@@ -6,6 +6,7 @@ from torch import nn
 
 from ..semantics import NUM_CLASSES
 from .layers import TransformerGrid, conv3x3, double
+from .membrane import membrane
 
 
 class ContextualAttention(nn.Module):
@@ -64,11 +65,18 @@ class ContextualAttention(nn.Module):
 
 
 class LayoutModulation(nn.Module):
-    """Normalise the features, then scale and shift them by what the layout says there (SPADE, Park 2019)."""
+    """Normalise the features, then scale and shift them by what the layout says there (SPADE, Park 2019).
 
-    def __init__(self, channels, layout_channels):
+    Args:
+        channels: width of the features.
+        layout_channels: width of the embedded layout.
+        normalise: without it how large the features are is kept, as colours need it.
+    """
+
+    def __init__(self, channels, layout_channels, normalise=True):
         super().__init__()
         self.channels = channels
+        self.normalise = normalise
         self.scale_shift = nn.Conv2d(layout_channels, 2 * channels, 1)
 
     def forward(self, x, layout):
@@ -79,8 +87,9 @@ class LayoutModulation(nn.Module):
         )
         scale = F.conv2d(layout, scale_weight, 1 + scale_bias)
         shift = F.conv2d(layout, shift_weight, shift_bias)
-        normal = F.layer_norm(x.permute(0, 2, 3, 1), (self.channels,)).permute(0, 3, 1, 2)
-        return torch.addcmul(shift, normal.to(shift.dtype), scale)
+        if self.normalise:
+            x = F.layer_norm(x.permute(0, 2, 3, 1), (self.channels,)).permute(0, 3, 1, 2)
+        return torch.addcmul(shift, x.to(shift.dtype), scale)
 
 
 class Noise(nn.Module):
@@ -142,7 +151,8 @@ class TextureGenerator(nn.Module):
 
     An encoder with Transformer blocks at 1/16; contextual attention at 1/16, 1/8 and, over 2 x 2 cells, 1/4;
     a decoder that the layout and a summary of the visible face modulate at every scale. The output is a
-    correction of the prior's picture.
+    correction of the prior's picture, which is first joined to the visible face: what the prior is off by at
+    the hole's edge is carried into the hole.
 
     Args:
         channels: widths at 1/2, 1/4, 1/8 and 1/16 of the picture's side.
@@ -150,7 +160,8 @@ class TextureGenerator(nn.Module):
         layout_channels: width of the embedded layout.
         depth: Transformer blocks.
         heads: attention heads.
-        use_prior: whether the face prior's picture is an input and the start of the output.
+        use_prior: whether the start of the output is the face prior's picture joined to the visible face, or
+            nothing but the smooth continuation of the visible.
         size: side of the pictures that positions are learnt for, in pixels.
     """
 
@@ -166,9 +177,8 @@ class TextureGenerator(nn.Module):
     ):
         super().__init__()
         self.use_prior = use_prior
-        inputs = 7 if use_prior else 4
         c1, c2, c3, c4 = self.channels = tuple(channels)
-        self.stem = conv3x3(4 * inputs + NUM_CLASSES, c1)
+        self.stem = conv3x3(4 * 7 + NUM_CLASSES, c1)
         self.down1 = nn.Sequential(PlainBlock(c1, c2, stride=2), PlainBlock(c2, c2))
         self.down2 = nn.Sequential(PlainBlock(c2, c3, stride=2), PlainBlock(c3, c3))
         self.down3 = nn.Sequential(PlainBlock(c3, c4, stride=2), PlainBlock(c4, c4))
@@ -187,10 +197,12 @@ class TextureGenerator(nn.Module):
         self.reduce1 = nn.Conv2d(c2 + c1, c1, 1)
         self.block1 = ModulatedBlock(c1, c1, layout_channels)
 
+        self.colours = nn.Conv2d(c1, 3, 1)
+        nn.init.zeros_(self.colours.weight)
         # Interpolated, then convolved: a transposed convolution leaves a checkerboard.
         self.top_in = conv3x3(c1 + 4, top_channels)
         self.top_layout = nn.Conv2d(NUM_CLASSES, top_channels, 1)
-        self.top_modulate = LayoutModulation(top_channels, top_channels)
+        self.top_modulate = LayoutModulation(top_channels, top_channels, normalise=False)
         self.top_noise = Noise(top_channels)
         self.top_out = conv3x3(top_channels, 3)
         nn.init.zeros_(self.top_out.weight)
@@ -211,9 +223,9 @@ class TextureGenerator(nn.Module):
             8 x 8 pixels (row by row) to each known one.
         """
         visible = image * (1 - mask)
+        start = prior + membrane(image - prior, mask) if self.use_prior else membrane(image, mask)
         layout1 = F.avg_pool2d(layout, 2)
-        inputs = [visible, mask, prior] if self.use_prior else [visible, mask]
-        x = torch.cat([F.pixel_unshuffle(torch.cat(inputs, 1), 2), layout1], 1)
+        x = torch.cat([F.pixel_unshuffle(torch.cat([visible, mask, start], 1), 2), layout1], 1)
         f1 = self.stem(x.contiguous(memory_format=torch.channels_last))
         f2 = self.down1(f1)
         f3 = self.down2(f2)
@@ -238,12 +250,12 @@ class TextureGenerator(nn.Module):
             x = block(x, l2, generator)
         x = self.block1(self.reduce1(torch.cat([double(x), f1], 1)), l1, generator)
 
-        start = visible + prior * mask if self.use_prior else visible
-        start = torch.cat([start, mask], 1).to(x.dtype).contiguous(memory_format=torch.channels_last)
-        x = self.top_noise(self.top_in(torch.cat([double(x), start], 1)), generator)
+        # Beside the top, whose width is small: colours are a matter of half the size.
+        correction = double(self.colours(x)).float()
+        top = torch.cat([start, mask], 1).to(x.dtype).contiguous(memory_format=torch.channels_last)
+        x = self.top_noise(self.top_in(torch.cat([double(x), top], 1)), generator)
         x = self.top_modulate(x, F.relu(self.top_layout(layout)))
-        correction = self.top_out(_activate(x)).float()
-        painted = prior + correction if self.use_prior else correction
+        painted = start + correction + self.top_out(_activate(x)).float()
         return (painted, weights[..., 1:].float().mean(1)) if with_attention else painted
 
 

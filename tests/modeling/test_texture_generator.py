@@ -60,14 +60,15 @@ def test_the_same_generator_seed_gives_the_same_picture(network, inputs):
 
 
 @torch.inference_mode()
-def test_it_starts_from_the_prior(inputs):
-    # Nothing learnt yet: the picture is the prior's, not noise.
+def test_it_starts_from_the_visible_face_and_the_prior_joined_to_it(inputs):
+    # Nothing learnt yet: but for one shade all over, what is seen is there, and the prior goes on from it.
     image, mask, prior, layout = inputs
+    image = (prior + 0.3).clamp(-1, 1.3)
     torch.manual_seed(0)
     fresh = TextureGenerator((8, 8, 16, 16), 8, 8, depth=1, heads=4, size=SIZE)
-    difference = fresh(image, mask, prior, layout) - prior
-    assert difference.abs().max() < 0.5
-    assert difference.std((0, 2, 3)).max() < 1e-6
+    difference = fresh(image, mask, prior, layout) - image
+    assert difference.abs().max() < 0.8
+    assert difference.std((0, 2, 3)).max() < 1e-5
 
 
 @torch.inference_mode()
