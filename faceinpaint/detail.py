@@ -9,6 +9,8 @@ import math
 import cv2
 import numpy as np
 
+from .semantics import NUM_CLASSES
+
 CELL = 8
 """Side of the cells that detail is carried by, in pixels of the aligned face: those of the attention."""
 
@@ -51,18 +53,22 @@ def match_tone(face, unknown, painted):
     Returns:
         The painted face; where the visible colours follow from the brightness alone, so do its own.
     """
-    seen = cv2.cvtColor(face, cv2.COLOR_RGB2YCrCb)[~unknown].astype(np.float32)
-    if len(seen) < _LEAST_SEEN:
+    light, *colours = (plane[~unknown] for plane in cv2.split(cv2.cvtColor(face, cv2.COLOR_RGB2YCrCb)))
+    if len(light) < _LEAST_SEEN:
         return painted
-    light = seen[:, 0] / 255
-    curve = np.polynomial.polynomial.polyfit(light, seen[:, 1:], 2)
-    fitted = np.polynomial.polynomial.polyval(light, curve).T
-    if (seen[:, 1:] - fitted).std(0).max() > _TONE_SCATTER:
+    # All pixels of one brightness at once: sums are all that the fit and the scatter need.
+    levels, count = np.arange(256), np.bincount(light, minlength=256)
+    sums = np.stack([np.bincount(light, colour, 256) for colour in colours], -1)
+    means = sums / np.maximum(count, 1)[:, None]
+    curve = np.polynomial.polynomial.polyfit(levels / 255, means, 2, w=np.sqrt(count))
+    fitted = np.polynomial.polynomial.polyval(levels / 255, curve).T
+    squares = np.array([np.square(colour, dtype=np.int32).sum() for colour in colours])
+    scatter = (squares + count @ ((fitted - means) ** 2 - means**2)) / len(light)
+    if scatter.max() > _TONE_SCATTER**2:
         return painted
     toned = cv2.cvtColor(painted, cv2.COLOR_RGB2YCrCb)
-    light = np.clip(toned[..., 0] / 255, light.min(), light.max())
-    colours = np.polynomial.polynomial.polyval(light, curve)
-    toned[..., 1:] = np.moveaxis(colours, 0, -1).round().clip(0, 255)
+    tones = fitted[np.clip(levels, light.min(), light.max())].round().clip(0, 255).astype(np.uint8)
+    toned[..., 1:] = tones[toned[..., 0]]
     return cv2.cvtColor(toned, cv2.COLOR_YCrCb2RGB)
 
 
@@ -89,13 +95,16 @@ def pick_sources(attention, unknown, layout, seed=0):
         return None
     targets = np.flatnonzero(_cells(unknown, side).any(-1).ravel())
     sources = np.flatnonzero(visible)
-    agreement = np.zeros((len(targets), len(sources)), np.float32)
-    for class_id in np.unique(layout):
-        share = (_cells(layout, side) == class_id).mean(-1, dtype=np.float32).ravel()
+    cells = _cells(layout, side).reshape(side * side, -1) + NUM_CLASSES * np.arange(side * side)[:, None]
+    shares = np.bincount(cells.ravel(), minlength=NUM_CLASSES * side * side).reshape(-1, NUM_CLASSES)
+    agreement = np.zeros((len(targets), len(sources)), np.uint8)
+    for share in shares.T[shares.any(0)].astype(np.uint8):
         agreement += np.minimum(share[targets, None], share[sources])
-    score = np.log(attention[np.ix_(targets, sources)] + 1e-6) + _LAYOUT_SAY * agreement
-    # The largest after Gumbel noise is a draw in proportion to the exponential of the scores.
-    chosen = sources[(score + np.random.default_rng(seed).gumbel(size=score.shape)).argmax(1)]
+    likely = np.exp(_LAYOUT_SAY * np.arange(CELL * CELL + 1, dtype=np.float32) / CELL**2)
+    likely = (attention[np.ix_(targets, sources)] + 1e-6) * likely[agreement]
+    # The earliest of exponential waiting times is a draw in proportion to their rates.
+    waits = np.random.default_rng(seed).standard_exponential(likely.shape, np.float32)
+    chosen = sources[(waits / likely).argmin(1)]
     steps = np.zeros((side * side, 2), int)
     steps[targets] = np.stack([chosen % side - targets % side, chosen // side - targets // side], -1) * CELL
     return steps.reshape(side, side, 2)
@@ -132,18 +141,35 @@ def match_edge(photo, painted, hole, step):
 
 
 def _edge_offset(photo, painted, hole, step):
-    """What `match_edge` adds, H x W x 3 int16."""
+    """What `match_edge` adds, H x W x 3 int16; nothing far from the hole."""
+    levels = [
+        (max(0.6, sigma * step), max(1, ring * step), max(2, reach * step))
+        for sigma, ring, reach in _EDGE_LEVELS
+    ]
+    offset = np.zeros(painted.shape, np.int16)
+    # The blurs end at four times their width.
+    near = _around(hole, math.ceil(max(ring + 4 * sigma for sigma, ring, _ in levels)) + 2)
+    photo, painted, hole = photo[near], painted[near], hole[near]
     outside = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 3)
     inside = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3)
     result = painted.astype(np.float32)
-    for sigma, ring, reach in _EDGE_LEVELS:
-        sigma, ring, reach = max(0.6, sigma * step), max(1, ring * step), max(2, reach * step)
+    for sigma, ring, reach in levels:
         weight = ((outside > 0) & (outside <= ring)).astype(np.float32)
         jump = np.clip(photo - result, -_LARGEST_JUMP, _LARGEST_JUMP) * weight[..., None]
         spread = cv2.GaussianBlur(weight, (0, 0), sigma)
         share = np.exp(-inside / reach) / np.maximum(spread, 1e-6) * (spread > 1e-6)
         result += cv2.GaussianBlur(jump, (0, 0), sigma) * share[..., None]
-    return np.rint(result - painted).astype(np.int16)
+    offset[near] = np.rint(result - painted)
+    return offset
+
+
+def _around(area, margin):
+    """The part of the picture, as slices, that holds the bool area with a margin of so many pixels."""
+    here = []
+    for axis in (1, 0):
+        places = np.flatnonzero(area.any(axis))
+        here.append(slice(max(0, places[0] - margin), places[-1] + margin + 1))
+    return tuple(here)
 
 
 def soften(face, unknown, layout):
@@ -163,11 +189,15 @@ def soften(face, unknown, layout):
     weight = cv2.GaussianBlur(known, (0, 0), _GRAIN)[..., None]
     smooth = cv2.GaussianBlur(face * known, (0, 0), _GRAIN) / np.maximum(weight, 1e-3)
     grain = face - smooth
-    for index in np.unique(layout[~unknown]):
-        part = layout == index
-        # Edges are cut down to grain: in another place they would be scratches.
-        limit = _GRAIN_LIMIT * np.median(np.abs(grain[part & ~unknown]))
-        grain[part] = np.clip(grain[part], -limit, limit)
+    strength = np.abs(grain).reshape(-1, 3)
+    limit = np.full(NUM_CLASSES, np.inf, np.float32)
+    for index in np.unique(layout):
+        places = np.flatnonzero((layout == index) & ~unknown)
+        if len(places):
+            # Edges are cut down to grain: in another place they would be scratches.
+            limit[index] = _GRAIN_LIMIT * np.median(strength[places])
+    limit = limit[layout][..., None]
+    grain = np.clip(grain, -limit, limit)
     return np.clip(face - _GRAIN_GAIN * grain, 0, 255).round().astype(np.uint8)
 
 
