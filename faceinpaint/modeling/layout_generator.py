@@ -73,5 +73,5 @@ class LayoutGenerator(nn.Module):
         return self.head(x)
 
     def forward(self, image, mask, prior):
-        """Class logits N x 19 x H x W; for the arguments see `encode`."""
-        return double(self.decode(self.encode(image, mask, prior)))
+        """Class logits N x 19 x H x W, float32; for the arguments see `encode`."""
+        return double(self.decode(self.encode(image, mask, prior)).float())
