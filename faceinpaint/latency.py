@@ -83,7 +83,7 @@ def gflop(inpainter):
         lambda: inpainter.layout_generator(image, mask, image),
         lambda: inpainter.texture_generator(image, mask, image, layout),
     ):
-        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        with torch.inference_mode(), inpainter.autocast(), FlopCounterMode(display=False) as counter:
             run()
         counts.append(counter.get_total_flops() / 1e9)
     return counts

@@ -20,7 +20,7 @@ from .baselines import telea
 from .checkpoint import load_network, weights_sha256
 from .detail import carry_detail, match_tone, pick_sources, soften
 from .photos import Photo, check_mask
-from .precision import fast_dtype
+from .precision import fast_dtype, settle
 from .semantics import check_layout, one_hot
 
 MAX_VARIATIONS = 4
@@ -46,7 +46,7 @@ class Result:
         layout: 256 x 256 uint8 class ids, in the frame of the aligned face.
         aligned_input: PIL image, 256 x 256, the face that the networks saw, its hole in grey.
         aligned_mask: 256 x 256 bool, true where they were told that nothing is known.
-        aligned_image: PIL image, 256 x 256, the restored face, known pixels as they were.
+        aligned_painting: 256 x 256 x 3 uint8, the face as it was painted, also where it is known.
         frames: list of `FaceFrame`, where the restored faces lie in the photo. All of the above is about the
             first one, the one that the mask touches most.
         notes: sentences that the user should read; often none.
@@ -56,7 +56,7 @@ class Result:
     layout: np.ndarray
     aligned_input: Image.Image
     aligned_mask: np.ndarray
-    aligned_image: Image.Image
+    aligned_painting: np.ndarray
     frames: list
     notes: list = field(default_factory=list)
 
@@ -64,6 +64,13 @@ class Result:
     def image(self):
         """The restored photo as a PIL image of the input's mode (a palette's colours as RGB)."""
         return self.photo.image
+
+    @functools.cached_property
+    def aligned_image(self):
+        """PIL image, 256 x 256, the restored face, known pixels as they were."""
+        square = FaceFrame.whole(FACE_SIZE, FACE_SIZE)
+        face = np.asarray(self.aligned_input)
+        return Image.fromarray(paste_back(face, self.aligned_mask, self.aligned_painting, square)[0])
 
     @property
     def frame(self):
@@ -103,6 +110,8 @@ class FaceInpainter:
         self.frame_regressor = frame_regressor.to(self.device)
         self.layout_generator = layout_generator.to(self.device)
         self.texture_generator = texture_generator.to(self.device)
+        for network in (self.frame_regressor, self.layout_generator, self.texture_generator):
+            settle(network, self.dtype)
         self.weights_sha256 = weights_sha256
 
     @functools.cached_property
@@ -223,16 +232,25 @@ class FaceInpainter:
     def _restore(self, image, mask, frame, layout, seed, count):
         """Both stages on one face: a `_Face` with `count` variations."""
         pixels, unknown = warp_to_frame(image, mask, frame)
+        seen = self._see(pixels[None], unknown[None])
         if layout is None:
-            layout = self._parse(pixels[None], unknown[None])[0]
-        return _Face(frame, pixels, unknown, layout, self._paint(pixels, unknown, layout, seed, count))
+            layout = self._lay_out(*seen)[0]
+        return _Face(frame, pixels, unknown, layout, self._paint(pixels, unknown, layout, seen, seed, count))
 
-    @torch.inference_mode()
     def _parse(self, faces, unknown):
         """Stage 1's class ids, N x 256 x 256 uint8, of N x 256 x 256 x 3 uint8 faces."""
+        return self._lay_out(*self._see(faces, unknown))
+
+    @torch.inference_mode()
+    def _see(self, faces, unknown):
+        """What both stages start from: images, masks and the prior's pictures of faces as of `_parse`."""
         image, mask = self._tensors(faces, unknown)
+        return image, mask, self.prior(image, mask) if self.prior else image
+
+    @torch.inference_mode()
+    def _lay_out(self, image, mask, prior):
+        """Stage 1's class ids, N x 256 x 256 uint8, of what `_see` returns."""
         with self.autocast():
-            prior = self.prior(image, mask) if self.prior else image
             return _finite(self.layout_generator(image, mask, prior)).argmax(1).byte().cpu().numpy()
 
     @torch.inference_mode()
@@ -243,9 +261,13 @@ class FaceInpainter:
         return factors.cpu().numpy(), offsets.cpu().numpy()
 
     @torch.inference_mode()
-    def _paint(self, face, unknown, layout, seed, count):
-        """Paint one face `count` times: pairs of 256 x 256 x 3 uint8 and where its fine detail comes from."""
-        image, mask = self._tensors(face[None], unknown[None])
+    def _paint(self, face, unknown, layout, seen, seed, count):
+        """Paint one face, and `seen` of it, `count` times.
+
+        Returns:
+            A list of pairs: 256 x 256 x 3 uint8, and where its fine detail comes from.
+        """
+        image, mask, prior = seen
         wanted = one_hot(torch.from_numpy(layout)[None].to(self.device))
         noise = torch.Generator(self.device).manual_seed(seed)
         # Drawn on the CPU, so that a seed gives the same variations on every device.
@@ -254,11 +276,10 @@ class FaceInpainter:
         painted = []
         # One by one: the first of several variations is the picture that is painted alone.
         for index in range(count):
+            if index and self.prior:
+                latent = torch.randn(1, self.prior.components, generator=chooser).to(self.device)
+                prior = self.prior(image, mask, latent)
             with self.autocast():
-                prior = image
-                if self.prior:
-                    latent = torch.randn(1, self.prior.components, generator=chooser).to(self.device)
-                    prior = self.prior(image, mask, latent if index else None)
                 new, attention = self.texture_generator(
                     image, mask, prior, wanted, noise, with_attention=True
                 )
@@ -293,15 +314,13 @@ class FaceInpainter:
             picture = telea(picture, beyond)
             notes.append("Part of the painted area lies outside the face; it was filled in plainly.")
         main = faces[0]
-        square = FaceFrame.whole(FACE_SIZE, FACE_SIZE)
-        aligned, _ = paste_back(main.pixels, main.unknown, main.painted[index][0], square)
         hole = np.where(main.unknown[..., None], np.uint8(HOLE_GREY), main.pixels)
         return Result(
             photo=photo.filled(picture, mask),
             layout=main.layout,
             aligned_input=Image.fromarray(hole),
             aligned_mask=main.unknown,
-            aligned_image=Image.fromarray(aligned),
+            aligned_painting=main.painted[index][0],
             frames=[face.frame for face in faces],
             notes=notes,
         )
@@ -309,6 +328,7 @@ class FaceInpainter:
 
 def _finite(output):
     """A network's output; FloatingPointError if it holds NaN or infinity: they would pass as a picture."""
-    if not output.isfinite().all():
+    # Either makes the sum what it is, and a sum is one pass where a question of each number is three.
+    if not output.sum(dtype=torch.float32).isfinite():
         raise FloatingPointError("a network's output is not finite")
     return output

@@ -1,10 +1,13 @@
-"""Which number format a device is fast at."""
+"""Which number format a device is fast at, and networks made ready for it."""
 
 import functools
+import itertools
 import time
 
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 @functools.cache
@@ -19,6 +22,22 @@ def fast_dtype(device_type):
     if device_type == "cpu" and _seconds(torch.bfloat16) < 0.8 * _seconds(torch.float32):
         return torch.bfloat16
     return torch.float32
+
+
+def settle(network, dtype):
+    """Do once, in place, what calls of a trained network under autocast to `dtype` would do each time.
+
+    Batch normalisations become part of the convolutions before them, and the weights of convolutions and
+    linear layers are kept in `dtype`, so that autocast has none to cast at every call.
+    """
+    for module in list(network.modules()):
+        for (name, layer), (next_name, norm) in itertools.pairwise(list(module.named_children())):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(layer, norm))
+                setattr(module, next_name, nn.Identity())
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.to(dtype)
 
 
 @torch.inference_mode()
