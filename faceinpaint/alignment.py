@@ -268,7 +268,7 @@ class FaceDetector:
             size = max(1, round(width * scale)), max(1, round(height * scale))
             shift = (scale - 1) / 2
             matrix = np.array([[scale, 0, shift], [0, scale, shift]])
-            faces = self._look(visible, hidden, matrix, size)
+            faces = self._look(_fill(visible, hidden, matrix, size), matrix)
             if faces:
                 faces.sort(key=lambda face: -face.box[2] * face.box[3])
                 return [self._refine(visible, hidden, face) for face in faces]
@@ -288,9 +288,12 @@ class FaceDetector:
             margin = (size - frame.size) / 2
             upright = frame.matrix + np.array([[0, 0, margin], [0, 0, margin]])
             mirrored = _compose(np.array([[-1.0, 0, size - 1], [0, 1, 0]]), upright)
-            points = []
-            for view, order in ((upright, [0, 1, 2, 3, 4]), (mirrored, [1, 0, 2, 4, 3])):
-                for other in self._look(visible, hidden, view, (size, size)):
+            plain, points = _fill(visible, hidden, upright, (size, size)), []
+            for picture, view, order in (
+                (plain, upright, [0, 1, 2, 3, 4]),
+                (cv2.flip(plain, 1), mirrored, [1, 0, 2, 4, 3]),
+            ):
+                for other in self._look(picture, view):
                     # A face further off is a neighbour's.
                     if math.dist(other.landmarks.mean(axis=0), centre) < reach:
                         points.append(other.landmarks[order])
@@ -299,15 +302,10 @@ class FaceDetector:
             face = face._replace(landmarks=np.mean(points, axis=0))
         return face
 
-    def _look(self, visible, hidden, matrix, size):
-        """Run the network on the photo brought along `matrix` into a picture of `size`, width and height."""
-        picture = cv2.cvtColor(_warp(visible, matrix, *size), cv2.COLOR_RGB2BGR)
-        hole = _hidden_in(hidden, matrix, *size)
-        if hole.any():
-            # A smooth fill finds far more faces, and finds them better, than a hole of one colour.
-            picture = cv2.inpaint(picture, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    def _look(self, picture, matrix):
+        """The faces that the network finds in a BGR picture that `matrix` brought the photo into."""
         with self._lock:
-            self._net.setInputSize(size)
+            self._net.setInputSize(picture.shape[1::-1])
             rows = self._net.detect(picture)[1]
         back = cv2.invertAffineTransform(matrix)
         faces = []
@@ -315,6 +313,16 @@ class FaceDetector:
             box = np.concatenate([_transform(back, row[None, :2])[0], row[2:4] * math.hypot(*back[:, 0])])
             faces.append(DetectedFace(box, _transform(back, row[4:14].reshape(5, 2)), float(row[14])))
         return faces
+
+
+def _fill(visible, hidden, matrix, size):
+    """The photo brought along `matrix` into a BGR picture of `size`, width and height, its hole filled."""
+    picture = cv2.cvtColor(_warp(visible, matrix, *size), cv2.COLOR_RGB2BGR)
+    hole = _hidden_in(hidden, matrix, *size)
+    if not hole.any():
+        return picture
+    # A smooth fill finds far more faces, and finds them better, than a hole of one colour.
+    return cv2.inpaint(picture, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
 
 
 def locate(photo, mask, parse, regress, detector=None, beneath=False):
