@@ -95,6 +95,13 @@ class FacePrior(nn.Module):
 def _gram(basis, known):
     """V_k' V_k of an orthonormal basis, from its known or its hidden rows, whichever are fewer."""
     if known.float().mean() > 0.5:
-        hidden = basis[~known]
-        return torch.eye(basis.shape[1], device=basis.device) - hidden.T @ hidden
-    return basis[known].T @ basis[known]
+        return torch.eye(basis.shape[1], device=basis.device) - _square(basis[~known])
+    return _square(basis[known])
+
+
+def _square(rows):
+    """rows' rows; on a CPU by NumPy, which sees that it is symmetric and works out one half."""
+    if rows.is_cpu:
+        rows = rows.numpy()
+        return torch.from_numpy(rows.T @ rows)
+    return rows.T @ rows
