@@ -390,6 +390,17 @@ class TestShipped:
         for a, b in ((0, 1), (0, 2), (1, 2)):
             assert np.abs(several[a] - several[b])[mask].mean() > 2
 
+    def test_in_bfloat16_it_paints_as_well_as_in_float32(self, face, monkeypatch):
+        mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
+        mask[60:200, 128:] = True
+        decibels = []
+        for dtype in (torch.float32, torch.bfloat16):
+            monkeypatch.setattr("faceinpaint.pipeline.fast_dtype", lambda device, dtype=dtype: dtype)
+            painted = FaceInpainter.from_pretrained(device="cpu")(face, mask, align=False).image
+            error = (np.asarray(painted).astype(float) - face)[mask]
+            decibels.append(10 * np.log10(255**2 / np.square(error).mean()))
+        assert abs(decibels[1] - decibels[0]) < 0.5
+
     @pytest.mark.parametrize(
         ("hidden", "before", "after", "least"),
         [
