@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
-from pillow_heif import register_heif_opener
+from pillow_heif import from_bytes, open_heif, register_heif_opener
 
 from .provenance import PNG_CHUNK, mark
 
@@ -29,6 +29,9 @@ _LOSSLESS = {
     "BMP": {},
 }
 """Options for Pillow with which a format gives back exactly what it was given."""
+
+_HEIF_COLOURS = ("color_primaries", "transfer_characteristics")
+"""What tells the meaning of colours in a HEIC without an ICC profile."""
 
 _LOSSY = {"JPEG": {"quality": 95, "subsampling": 0}, "AVIF": {"quality": 90, "subsampling": "4:4:4"}}
 
@@ -59,6 +62,8 @@ class Photo:
         profile: bytes of the ICC profile that the colours are meant in, or None for sRGB.
         format: Pillow's name of the file's format, such as "JPEG"; None where there was no file.
         jpeg: Pillow's options that compress a JPEG as this one was, or None.
+        heif: pillow-heif's options that code colours as this HEIC did, or None: "bit_depth", of more than 8
+            bits, whose levels `pixels` has stretched to 16; "color_primaries", "transfer_characteristics".
         edited: part of it was made up by a model; its file shall say so.
     """
 
@@ -67,6 +72,7 @@ class Photo:
     profile: bytes | None = None
     format: str | None = None
     jpeg: dict | None = None
+    heif: dict | None = None
     edited: bool = False
 
     @classmethod
@@ -130,34 +136,35 @@ class Photo:
 
     @classmethod
     def _from_pil(cls, image, path=None):
-        # Pillow gives 8 bits of 16-bit colours, and forgets the depth when it decodes.
-        deep = path and ";16" in str(image.tile[:1]) and image.mode in ("RGB", "RGBA", "LA")
+        # Pillow gives 8 bits of deeper colours, and forgets a PNG's or TIFF's depth when it decodes.
+        bits = _deep_bits(image, path) if path else 8
         with _plugin_errors():
             image.load()
-        jpeg = None
+        jpeg, heif = None, None
         if image.format in ("JPEG", "MPO"):
             # Compressed by the tables that it came with, known pixels change least.
             subsampling = max(0, JpegImagePlugin.get_sampling(image))
             jpeg = {"qtables": image.quantization, "subsampling": subsampling}
+        elif image.format == "HEIF":
+            meaning = image.info.get("nclx_profile", {})
+            heif = {key: meaning[key] for key in _HEIF_COLOURS if key in meaning}
         # A TIFF has been turned by Pillow, and by OpenCV too.
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         profile = image.info.get("icc_profile") or None
-        if deep:
-            pixels = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-            if pixels is None or pixels.dtype != np.uint16:
-                raise OSError("OpenCV cannot read these 16-bit colours")
-            order = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-            pixels = cv2.cvtColor(pixels, order)
-            mode = "RGB" if pixels.shape[2] == 3 else "RGBA"
-        else:
+        if bits == 8:
             pixels, mode = _read_pixels(image)
-        return cls(_turn(pixels, orientation), mode, profile, image.format, jpeg)
+        elif image.format == "HEIF":
+            pixels, mode = _read_deep_heif(path, bits)
+            heif["bit_depth"] = bits
+        else:
+            pixels, mode = _read_deep(path, bits)
+        return cls(_turn(pixels, orientation), mode, profile, image.format, jpeg, heif)
 
     @property
     def suffix(self):
         """File name ending for `save` to keep every pixel: the own format's if it can, ".png" or ".tif"."""
         suffixes = {"TIFF": ".tif", "WEBP": ".webp", "HEIF": ".heic", "BMP": ".bmp"}
-        holds = self.mode in _MODES.get(self.format, ()) and not self._deep_colour
+        holds = self.mode in _MODES.get(self.format, ()) and (not self._deep_colour or self._deep_heif)
         if self.format in suffixes and holds:
             return suffixes[self.format]
         return ".tif" if self.mode == "CMYK" else ".png"
@@ -211,9 +218,16 @@ class Photo:
             raise ValueError(f"{path} cannot be written: such a file holds no transparency, .png does.")
         options = _LOSSLESS.get(format) or (format == "JPEG" and self.jpeg) or _LOSSY.get(format, {})
         options = options | (mark(format) if self.edited else {})
+        if format == "HEIF":
+            options = options | (self.heif or {})
         try:
             if format == "PNG" and self._deep_colour:
                 path.write_bytes(self._deep_png())
+                return
+            if format == "HEIF" and self._deep_heif:
+                height, width = self.pixels.shape[:2]
+                file = from_bytes(f"{self.mode};16", (width, height), self.pixels.tobytes())
+                file.save(path, **options, **({"icc_profile": self.profile} if self.profile else {}))
                 return
             image, profile = self.image, self.profile
             if image.mode == "I;16" and format not in ("PNG", "TIFF"):
@@ -241,6 +255,11 @@ class Photo:
     @property
     def _deep_colour(self):
         return self.pixels.dtype == np.uint16 and self.mode != "L"
+
+    @property
+    def _deep_heif(self):
+        """Whether it came as a HEIC that holds these deep colours."""
+        return self._deep_colour and (self.heif or {}).get("bit_depth") in (10, 12)
 
     def _to_srgb(self, image):
         """PIL image of the photo's colours as sRGB."""
@@ -320,6 +339,50 @@ def _check_pixels(name, pixels):
             f"{name} has {pixels / 1e6:.0f} megapixels; at most {MAX_PIXELS // 1_000_000} can be handled. "
             "Save it smaller and try again."
         )
+
+
+def _deep_bits(image, path):
+    """Bits a channel of a PIL image that was opened from `path` and not decoded yet; 8 where Pillow does."""
+    if image.format == "HEIF":
+        return image.info["bit_depth"]
+    if image.format == "AVIF":
+        # The third byte of an AV1 configuration box tells: more than 8 bits, and then whether they are 12.
+        data = Path(path).read_bytes()
+        at = data.find(b"av1C")
+        flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
+        if not flags & 0x40 or not cv2.haveImageReader(str(path)):
+            return 8
+        return 12 if flags & 0x20 else 10
+    return 16 if ";16" in str(image.tile[:1]) and image.mode in ("RGB", "RGBA", "LA") else 8
+
+
+def _read_deep(path, bits):
+    """Pixels, H x W x channels uint16, and mode of a PNG, TIFF or AVIF of more than 8 bits a channel."""
+    pixels = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16:
+        raise OSError(f"OpenCV cannot read these {bits}-bit colours")
+    pixels = _stretch(pixels, bits)
+    if pixels.ndim == 2:
+        return pixels[..., None], "L"
+    order = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+    return cv2.cvtColor(pixels, order), "RGB" if pixels.shape[2] == 3 else "RGBA"
+
+
+def _read_deep_heif(path, bits):
+    """Pixels, H x W x channels uint16, and mode of a HEIC of more than 8 bits a channel."""
+    with _plugin_errors():
+        file = open_heif(path, convert_hdr_to_8bit=False)
+        # Its levels come in the upper bits, those of white not quite white.
+        pixels = _stretch(np.asarray(file) >> (16 - bits), bits)
+    mode = {"I;16": "L", "RGB;16": "RGB", "RGBA;16": "RGBA"}.get(file.mode)
+    if mode is None:
+        raise ValueError(f"The colours of this picture ({file.mode}) cannot be read. Save it with 8 bits.")
+    return pixels.reshape(*pixels.shape[:2], len(mode)), mode
+
+
+def _stretch(levels, bits):
+    """Levels of 8 to 16 bits as 16-bit ones, white as white; the upper bits of those are the levels."""
+    return levels << (16 - bits) | levels >> (2 * bits - 16)
 
 
 def _read_pixels(image):

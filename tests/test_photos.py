@@ -3,6 +3,7 @@ import zlib
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
@@ -173,11 +174,22 @@ def hole_of(photo):
 
 
 def decode(path):
-    """What another program reads from the file: Pillow's pixels, or OpenCV's where there are 16 bits."""
+    """What another program reads from the file: Pillow's pixels, or those of more than 8 bits."""
+    if path.suffix == ".heic":
+        return np.asarray(pillow_heif.open_heif(path, convert_hdr_to_8bit=False))
     deep = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if deep is not None and deep.dtype == np.uint16:
         return deep
     return np.asarray(Image.open(path))
+
+
+def write_deep_heic(path, mode, bits, rng, **options):
+    """Make a HEIC of random colours, 40 x 24; returns their levels, 24 x 40 x channels."""
+    levels = rng.integers(0, 2**bits, (24, 40, len(mode))).astype(np.uint16)
+    file = pillow_heif.from_bytes(f"{mode};16", (40, 24), (levels << (16 - bits)).tobytes())
+    options = {name: value for name, value in options.items() if value is not None}
+    file.save(path, quality=-1, chroma=444, matrix_coefficients=0, bit_depth=bits, **options)
+    return levels
 
 
 @pytest.mark.parametrize(
@@ -199,6 +211,9 @@ def decode(path):
         ("I;16", ".tif"),
         ("RGB 16", ".png"),
         ("RGBA 16", ".png"),
+        ("RGB 10", ".heic"),
+        ("RGBA 10", ".heic"),
+        ("RGB 12", ".heic"),
     ],
 )
 @pytest.mark.parametrize("profile", [None, swapped_profile()], ids=["srgb", "profile"])
@@ -210,6 +225,8 @@ def test_a_round_trip_keeps_format_profile_and_every_known_pixel(tmp_path, pictu
         Photo(pixels, mode.removesuffix(" 16"), profile).save(path)
         bgr = [2, 1, 0, 3][: pixels.shape[2]]
         assert np.array_equal(decode(path), pixels[..., bgr])
+    elif suffix == ".heic" and mode[-2:].isdigit():
+        write_deep_heic(path, mode[:-3], int(mode[-2:]), rng, icc_profile=profile)
     elif mode == "I;16":
         Image.fromarray(rng.integers(0, 65536, (24, 40)).astype(np.uint16)).save(path)
     else:
@@ -233,6 +250,55 @@ def test_a_round_trip_keeps_format_profile_and_every_known_pixel(tmp_path, pictu
     assert np.array_equal(decode(out) * known, decode(path) * known)
     # The fill is the grey that was asked for, whatever the profile and the channels.
     assert abs(np.asarray(read_photo(out))[hole].astype(int) - 90).max() <= 2
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_a_heic_keeps_its_depth_and_the_meaning_of_its_colours(tmp_path, bits):
+    path, out = tmp_path / "photo.heic", tmp_path / "out.heic"
+    # BT.2020 and PQ, as cameras that take HDR write.
+    levels = write_deep_heic(
+        path, "RGB", bits, np.random.default_rng(1), color_primaries=9, transfer_characteristics=16
+    )
+    photo = Photo.open(path)
+    assert photo.pixels.dtype == np.uint16
+    assert abs(photo.pixels / 65535 - levels / (2**bits - 1)).max() < 1e-4  # white is white
+    assert abs(photo.rgb - levels * (255.0 / (2**bits - 1))).max() <= 0.6
+    photo.filled(photo.rgb, hole_of(photo)).save(out)
+    info = pillow_heif.open_heif(out).info
+    assert info["bit_depth"] == bits
+    assert info["nclx_profile"]["color_primaries"] == 9
+    assert info["nclx_profile"]["transfer_characteristics"] == 16
+    assert b"Edited by AI" in out.read_bytes()
+
+
+def test_a_deep_heic_in_other_formats(tmp_path):
+    levels = write_deep_heic(tmp_path / "photo.heic", "RGB", 10, np.random.default_rng(1))
+    photo = Photo.open(tmp_path / "photo.heic")
+    photo.save(tmp_path / "out.png")
+    assert np.array_equal(decode(tmp_path / "out.png")[..., ::-1] >> 6, levels)
+    photo.save(tmp_path / "out.jpg")
+    assert Image.open(tmp_path / "out.jpg").size == (40, 24)
+
+
+def test_a_grey_deep_heic_keeps_its_levels(tmp_path):
+    levels = np.random.default_rng(1).integers(0, 1024, (24, 40)).astype(np.uint16)
+    file = pillow_heif.from_bytes("I;16", (40, 24), (levels << 6).tobytes())
+    file.save(tmp_path / "photo.heic", quality=-1)
+    photo = Photo.open(tmp_path / "photo.heic")
+    assert (photo.mode, photo.suffix) == ("L", ".png")
+    photo.save(tmp_path / "out.png")
+    assert np.array_equal(decode(tmp_path / "out.png") >> 6, levels)
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_a_deep_avif_keeps_its_levels_in_a_png(tmp_path, bits):
+    levels = np.random.default_rng(1).integers(0, 2**bits, (24, 40, 3)).astype(np.uint16)
+    path = tmp_path / "photo.avif"
+    cv2.imwrite(str(path), levels, [cv2.IMWRITE_AVIF_DEPTH, bits, cv2.IMWRITE_AVIF_QUALITY, 100])
+    photo = Photo.open(path)
+    assert photo.suffix == ".png"
+    photo.save(tmp_path / "out.png")
+    assert np.array_equal(decode(tmp_path / "out.png") >> (16 - bits), decode(path))
 
 
 def test_colours_are_seen_and_painted_through_the_profile(tmp_path):
