@@ -103,6 +103,9 @@ def fit_parts(faces, unknown):
     found = []
     for layout, hole, flip in zip(Decoder()(faces, unknown), unknown, (1, -1), strict=True):
         places = centres(layout[:, ::flip], hole[:, ::flip])
+        if len(places) < 2:
+            found.append((1, 0))
+            continue
         here, there = np.array(list(places.values())), np.array([drawn[part] for part in places])
         away = here - here.mean()
         factor = (np.conj(away) * (there - there.mean())).sum() / (abs(away) ** 2).sum()
@@ -357,16 +360,66 @@ def test_the_layout_alone_finds_the_face(height, width, degrees, scale, centre, 
         reach = round(24 * scale)
         hole[max(0, y - reach) : y + reach, x - reach : x + reach] = True
     parse = Decoder()
-    frame = locate_by_layout(photo, hole, parse, fit_parts)
+    (frame,) = locate_by_layout(photo, hole, parse, fit_parts)
     assert eye_error(frame, matrix) < 0.06
     assert parse.crops <= 40
 
 
 def test_no_face_is_said_in_plain_words():
     photo = np.tile(PALETTE[18], (300, 400, 1))
-    assert locate_by_layout(photo, np.zeros((300, 400)), Decoder(), stay) is None
+    assert locate_by_layout(photo, np.zeros((300, 400)), Decoder(), stay) == []
     with pytest.raises(ValueError, match="No face was found in this picture"):
         locate(photo, np.zeros((300, 400)), Decoder(), stay)
+
+
+def drawn_faces(*places):
+    """A 300 x 900 photo of the drawn face at those x, and their matrices."""
+    photo, matrices = np.zeros((300, 900, 3), np.uint8), [turned(0, 1, (x, 20)) for x in places]
+    for matrix in matrices:
+        cv2.warpAffine(drawn_layout(), matrix, (900, 300), photo, cv2.INTER_NEAREST, cv2.BORDER_TRANSPARENT)
+    return photo, matrices
+
+
+def eye_hole(matrix):
+    """The 300 x 900 hole over the eye on the right of a drawn face, H x W bool."""
+    x, y = place(matrix, [(159, 115)])[0].astype(int)
+    hole = np.zeros((300, 900), bool)
+    hole[y - 24 : y + 24, x - 24 : x + 24] = True
+    return hole
+
+
+def test_every_face_that_the_hole_touches_is_found_by_layout():
+    photo, (left, middle, right) = drawn_faces(20, 300, 600)
+    hole = eye_hole(left) | eye_hole(right)
+    hole[190:240, 600 + 35 : 600 + 90] = True  # a cheek, too: the right one is hidden most
+    parse = Decoder()
+    main, other = locate_by_layout(photo, hole, parse, fit_parts)
+    assert eye_error(main, right) < 0.06
+    assert eye_error(other, left) < 0.06
+    assert parse.crops <= 45
+    found = locate_by_layout(photo, hole | eye_hole(middle), Decoder(), fit_parts)
+    assert len(found) == 3
+
+
+def test_beneath_the_hole_the_layout_finds_the_face_that_is_painted_over():
+    photo, (left, right) = drawn_faces(20, 600)
+    for face in (left, right):
+        hole = cv2.warpAffine(np.ones((256, 256), np.uint8), face, (900, 300)) > 0
+        (found,) = locate(photo, hole, Decoder(), fit_parts, beneath=True)
+        assert eye_error(found, face) < 0.06
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_a_hole_beyond_the_only_face_makes_up_no_other(far):
+    photo, (face,) = drawn_faces(20)
+    hole = eye_hole(face)
+    alone = Decoder()
+    (expected,) = locate_by_layout(photo, hole, alone, fit_parts)
+    hole[100:180, 600 if far else 180 : 700] = True
+    parse = Decoder()
+    (found,) = locate_by_layout(photo, hole, parse, fit_parts)
+    assert found.apart(expected) < 0.01
+    assert parse.crops <= alone.crops + 28
 
 
 class TwoFaces:
