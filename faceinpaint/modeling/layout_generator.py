@@ -1,6 +1,7 @@
 """Stage 1: the layout of the whole face from its visible part (arXiv 2512.05039, section on stage one)."""
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from ..semantics import NUM_CLASSES
@@ -14,28 +15,45 @@ class LayoutGenerator(nn.Module):
     patches) the whole face; both end on a grid of 1/16 of the picture and are joined by a 1 x 1 convolution.
     With an empty mask the network is a face parser.
 
+    Either branch can do without the other. The Transformer alone has no finer features to hand to the
+    decoder; they are made from its last ones, as in the simple feature pyramid of Li et al. 2022 (ViTDet).
+
     Args:
         channels: widths at 1/2, 1/4, 1/8 and 1/16 of the picture's side.
         depth: Transformer blocks.
         heads: attention heads.
         use_prior: whether the face prior's picture is an input.
         size: side of the pictures that positions are learnt for, in pixels.
+        branches: which encoders there are, "cnn", "vit" or both.
     """
 
-    def __init__(self, channels=(32, 64, 128, 256), depth=4, heads=8, use_prior=True, size=256):
+    def __init__(
+        self,
+        channels=(32, 64, 128, 256),
+        depth=4,
+        heads=8,
+        use_prior=True,
+        size=256,
+        branches=("cnn", "vit"),
+    ):
         super().__init__()
         self.use_prior = use_prior
+        self.branches = tuple(branches)
         inputs = 7 if use_prior else 4
         c1, c2, c3, c4 = self.channels = tuple(channels)
-        self.stem = nn.Sequential(
-            nn.PixelUnshuffle(2), conv3x3(4 * inputs, c1, bias=False), nn.BatchNorm2d(c1), nn.ReLU()
-        )
-        self.down1 = nn.Sequential(ResidualBlock(c1, c2, stride=2), ResidualBlock(c2, c2))
-        self.down2 = nn.Sequential(ResidualBlock(c2, c3, stride=2), ResidualBlock(c3, c3))
-        self.down3 = nn.Sequential(ResidualBlock(c3, c4, stride=2), ResidualBlock(c4, c4))
-        self.patches = nn.Conv2d(inputs, c4, 16, stride=16)
-        self.transformer = TransformerGrid(c4, depth, heads, size // 16)
-        self.fuse = nn.Conv2d(2 * c4, c4, 1)
+        if "cnn" in self.branches:
+            self.stem = nn.Sequential(
+                nn.PixelUnshuffle(2), conv3x3(4 * inputs, c1, bias=False), nn.BatchNorm2d(c1), nn.ReLU()
+            )
+            self.down1 = nn.Sequential(ResidualBlock(c1, c2, stride=2), ResidualBlock(c2, c2))
+            self.down2 = nn.Sequential(ResidualBlock(c2, c3, stride=2), ResidualBlock(c3, c3))
+            self.down3 = nn.Sequential(ResidualBlock(c3, c4, stride=2), ResidualBlock(c4, c4))
+        else:
+            self.finer = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in ((c2, c1), (c3, c2), (c4, c3)))
+        if "vit" in self.branches:
+            self.patches = nn.Conv2d(inputs, c4, 16, stride=16)
+            self.transformer = TransformerGrid(c4, depth, heads, size // 16)
+        self.fuse = nn.Conv2d(len(self.branches) * c4, c4, 1)
 
         self.up3 = ResidualBlock(c4 + c3, c3)
         self.up2 = ResidualBlock(c3 + c2, c2)
@@ -57,12 +75,21 @@ class LayoutGenerator(nn.Module):
         if self.use_prior:
             inputs.append(prior)
         x = torch.cat(inputs, 1).contiguous(memory_format=torch.channels_last)
-        f1 = self.stem(x)
-        f2 = self.down1(f1)
-        f3 = self.down2(f2)
-        local = self.down3(f3)
-        whole = self.transformer(self.patches(x))
-        return f1, f2, f3, self.fuse(torch.cat([local, whole], 1))
+        ends = []
+        if "cnn" in self.branches:
+            f1 = self.stem(x)
+            f2 = self.down1(f1)
+            f3 = self.down2(f2)
+            ends.append(self.down3(f3))
+        if "vit" in self.branches:
+            ends.append(self.transformer(self.patches(x)))
+        f4 = self.fuse(torch.cat(ends, 1))
+        if "cnn" not in self.branches:
+            to1, to2, to3 = self.finer
+            f3 = F.relu(to3(double(f4)))
+            f2 = F.relu(to2(double(f3)))
+            f1 = F.relu(to1(double(f2)))
+        return f1, f2, f3, f4
 
     def decode(self, features):
         """Class logits N x 19 x H/2 x W/2 from the features of `encode`."""

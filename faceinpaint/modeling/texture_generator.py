@@ -163,6 +163,8 @@ class TextureGenerator(nn.Module):
         use_prior: whether the start of the output is the face prior's picture joined to the visible face, or
             nothing but the smooth continuation of the visible.
         size: side of the pictures that positions are learnt for, in pixels.
+        use_attention: whether there is contextual attention; without it only the Transformer blocks carry
+            anything far.
     """
 
     def __init__(
@@ -174,9 +176,11 @@ class TextureGenerator(nn.Module):
         heads=8,
         use_prior=True,
         size=256,
+        use_attention=True,
     ):
         super().__init__()
         self.use_prior = use_prior
+        self.use_attention = use_attention
         c1, c2, c3, c4 = self.channels = tuple(channels)
         self.stem = conv3x3(4 * 7 + NUM_CLASSES, c1)
         self.down1 = nn.Sequential(PlainBlock(c1, c2, stride=2), PlainBlock(c2, c2))
@@ -186,13 +190,14 @@ class TextureGenerator(nn.Module):
         self.summary = nn.Sequential(nn.Linear(c4, c4), nn.LeakyReLU(0.2), nn.Linear(c4, 4 * layout_channels))
 
         self.layouts = nn.ModuleList(conv3x3(NUM_CLASSES, layout_channels) for _ in range(4))
-        self.attention4 = ContextualAttention(c4, c4, heads)
+        if use_attention:
+            self.attention4 = ContextualAttention(c4, c4, heads)
+            self.attention3 = ContextualAttention(c3, c3, heads // 2)
+            self.attention2 = ContextualAttention(c2, c3, heads // 2, cell=2)
         self.block4 = ModulatedBlock(c4, c4, layout_channels)
         self.reduce3 = nn.Conv2d(c4 + c3, c3, 1)
-        self.attention3 = ContextualAttention(c3, c3, heads // 2)
         self.block3 = nn.ModuleList(ModulatedBlock(c3, c3, layout_channels) for _ in range(2))
         self.reduce2 = nn.Conv2d(c3 + c2, c2, 1)
-        self.attention2 = ContextualAttention(c2, c3, heads // 2, cell=2)
         self.block2 = nn.ModuleList(ModulatedBlock(c2, c2, layout_channels) for _ in range(2))
         self.reduce1 = nn.Conv2d(c2 + c1, c1, 1)
         self.block1 = ModulatedBlock(c1, c1, layout_channels)
@@ -220,7 +225,7 @@ class TextureGenerator(nn.Module):
 
         Returns:
             N x 3 x H x W, in or near [-1, 1]; with attention, that and N x T x T weights from each cell of
-            8 x 8 pixels (row by row) to each known one.
+            8 x 8 pixels (row by row) to each known one: zeros in a network without attention.
         """
         visible = image * (1 - mask)
         start = prior + membrane(image - prior, mask) if self.use_prior else membrane(image, mask)
@@ -241,12 +246,16 @@ class TextureGenerator(nn.Module):
             for embed, level, summary in zip(self.layouts, pyramid, summaries, strict=True)
         )
 
-        x = self.block4(self.attention4(f4, mask), l4, generator)
-        x = self.attention3(self.reduce3(torch.cat([double(x), f3], 1)), mask)
+        if self.use_attention:
+            f4 = self.attention4(f4, mask)
+        x = self.reduce3(torch.cat([double(self.block4(f4, l4, generator)), f3], 1))
+        if self.use_attention:
+            x = self.attention3(x, mask)
         for block in self.block3:
             x = block(x, l3, generator)
         x = self.reduce2(torch.cat([double(x), f2], 1))
-        x, weights = self.attention2.look(x, mask)
+        if self.use_attention:
+            x, weights = self.attention2.look(x, mask)
         for block in self.block2:
             x = block(x, l2, generator)
         x = self.block1(self.reduce1(torch.cat([double(x), f1], 1)), l1, generator)
@@ -259,6 +268,9 @@ class TextureGenerator(nn.Module):
         painted = start + correction + self.top_out(_activate(x)).float()
         if not with_attention:
             return painted
+        if not self.use_attention:
+            cells = x[0, 0].numel() // 64
+            return painted, x.new_zeros(len(x), cells, cells)
         # Added up one by one: on a CPU the mean over a dimension takes three times as long.
         return painted, sum(weights.unbind(1))[..., 1:].float() / weights.shape[1]
 

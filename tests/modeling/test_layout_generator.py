@@ -60,6 +60,24 @@ def test_both_branches_count(network):
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("branch", ["cnn", "vit"])
+def test_one_branch_alone(shake, branch):
+    torch.manual_seed(0)
+    network = shake(LayoutGenerator((8, 8, 16, 16), depth=1, heads=2, branches=(branch,)))
+    image, mask, prior = inputs(256)
+    features = network.encode(image, mask, prior)
+    assert [tuple(f.shape[1:3]) for f in features] == [(8, 128), (8, 64), (16, 32), (16, 16)]
+    assert network(image, mask, prior).shape == (1, 19, 256, 256)
+    assert torch.equal(network.encode(torch.where(mask > 0, 1 - image, image), mask, prior)[3], features[3])
+    # Only the Transformer carries something from one corner of the picture to the other, then at every scale.
+    corner = torch.zeros_like(mask)
+    corner[..., :8, :8] = 1
+    for others, feature in zip(network.encode(image + corner, mask, prior), features, strict=True):
+        assert not torch.equal(others[..., 0, 0], feature[..., 0, 0])
+        assert torch.equal(others[..., -1, -1], feature[..., -1, -1]) == (branch == "cnn")
+
+
+@torch.inference_mode()
 def test_without_the_prior_it_is_not_looked_at(shake):
     torch.manual_seed(0)
     network = shake(LayoutGenerator((8, 8, 16, 16), depth=1, heads=2, use_prior=False, size=64))

@@ -79,6 +79,17 @@ def test_without_the_prior_it_is_not_looked_at(inputs, shake):
 
 
 @torch.inference_mode()
+def test_without_attention_it_looks_nowhere(inputs, shake):
+    sizes = {"channels": (8, 8, 16, 16), "top_channels": 8, "layout_channels": 8, "heads": 4, "size": SIZE}
+    network = shake(TextureGenerator(**sizes, depth=1, use_attention=False))
+    painted, looks = network(*inputs, with_attention=True)
+    assert torch.equal(painted, network(*inputs))
+    _, weights = shake(TextureGenerator(**sizes, depth=1))(*inputs, with_attention=True)
+    assert looks.shape == weights.shape
+    assert weights.any() and not looks.any()
+
+
+@torch.inference_mode()
 def test_samples_of_a_batch_do_not_mix(inputs, shake):
     network = shake(TextureGenerator((8, 8, 16, 16), 8, 8, depth=1, heads=4, size=SIZE))
     both = [torch.cat([x, x.flip(-1)]) for x in inputs]
