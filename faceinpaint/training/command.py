@@ -111,7 +111,7 @@ def _train_stage(options):
         weights = load_network(options.start, next(iter(task.networks))).state_dict()
         start_from(task, weights, Path(options.start) / f"{options.stage}.state.safetensors")
     faces = read_faces(options.faces, progress=first_process)
-    train(task, faces, _validation_batch(options, device) if first_process else None, options)
+    train(task, faces, validation_batch(options, VALIDATION_FACES) if first_process else None, options)
 
 
 def fit_prior(options):
@@ -161,18 +161,21 @@ def _weight(text):
     return name, float(weight)
 
 
-def _validation_batch(options, device):
-    """The first validation faces, each with a hole that covers 20% to 60% of it, at the training size."""
+def validation_batch(options, limit=None):
+    """The first `limit` validation faces, each with a hole that covers 20% to 60% of it, or None.
+
+    `options` is a namespace of the command line; the largest training size is the pictures'.
+    """
     if not (options.validation and options.validation_masks):
         return None
-    faces = read_faces(options.validation, size=max(options.size), limit=VALIDATION_FACES)
+    faces = read_faces(options.validation, size=max(options.size), limit=limit)
     _, masks = read_masks(options.validation_masks, size=max(options.size))
     share = masks.float().mean((1, 2))
     masks = masks[(share > 0.2) & (share < 0.6)]
     pick = np.random.default_rng(0).choice(len(masks), len(faces))
     return Batch(
-        as_images(faces.images).to(device),
-        faces.labels.long().to(device),
-        masks[pick][:, None].float().to(device),
-        faces.valid[:, None].float().to(device),
+        as_images(faces.images).to(options.device),
+        faces.labels.long().to(options.device),
+        masks[pick][:, None].float().to(options.device),
+        faces.valid[:, None].float().to(options.device),
     )

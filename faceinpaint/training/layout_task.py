@@ -26,10 +26,11 @@ class LayoutTask(Task):
     Args:
         prior: fitted `FacePrior`, or None to train without it.
         options: namespace of the command line.
+        arguments: further ones of `LayoutGenerator`.
     """
 
-    def __init__(self, prior, options):
-        self.arguments = {"use_prior": prior is not None}
+    def __init__(self, prior, options, **arguments):
+        self.arguments = {"use_prior": prior is not None, **arguments}
         self.prior = prior
         self.device = torch.device(options.device)
         self.dtype = options.dtype

@@ -40,12 +40,13 @@ PREDICTED_EVERY = 5
 """Every so-manieth sample is painted from Stage 1's own prediction, so that its mistakes are forgiven."""
 
 PARSED_SIZE = 128
-"""Side that whole pictures are shrunk to before Stage 1 looks at them."""
+"""Side that larger pictures are shrunk to before Stage 1 looks at them."""
 
 VGG_WINDOW = 96
 """Side of the random window that VGG19 looks at: its view is local, so a part stands for the whole.
 
-Pictures of twice this side and more it also sees shrunk by half: the window seldom falls on the hole.
+Smaller pictures it sees whole; those of twice this side and more also shrunk by half, since the window seldom
+falls on the hole.
 """
 
 ADVERSARY_RAMP = 2000
@@ -59,7 +60,10 @@ IMAGINED_SHARE = 0.125
 
 
 class Views(NamedTuple):
-    """Frozen features of one batch of pictures, by VGG19 (in a window; shrunk) and by Stage 1's encoder."""
+    """Frozen features of one batch of pictures, by VGG19 (in a window; shrunk) and by Stage 1's encoder.
+
+    A list is empty where that view is not taken.
+    """
 
     vgg: list
     shrunk: list
@@ -81,12 +85,16 @@ class TextureTask(Task):
 
     Args:
         prior: fitted `FacePrior`, or None to train without it.
-        parser: frozen Stage 1; it reads layouts back and lends its encoder as a perceptual one.
+        parser: frozen Stage 1; it reads layouts back and lends its encoder as a perceptual one. None to train
+            a single stage: no layout is given (zeros stand for it) and none is read.
         options: namespace of the command line.
+        weights: of the generator's losses.
+        arguments: further ones of `TextureGenerator`.
     """
 
-    def __init__(self, prior, parser, options):
-        self.arguments = {"use_prior": prior is not None}
+    def __init__(self, prior, parser, options, weights=WEIGHTS, **arguments):
+        self.arguments = {"use_prior": prior is not None, **arguments}
+        self.weights = weights
         self.prior, self.parser = prior, parser
         self.device = torch.device(options.device)
         self.dtype = options.dtype
@@ -95,7 +103,8 @@ class TextureTask(Task):
         self.adversary_from = options.adversary_from
         network = TextureGenerator(**self.arguments)
         if self.objective == "projected":
-            adversary = ProjectedDiscriminator(Vgg19Features.channels[1:] + parser.channels[2:])
+            parsed = parser.channels[2:] if parser else ()
+            adversary = ProjectedDiscriminator(Vgg19Features.channels[1:] + parsed)
         else:
             adversary = PatchCritic(3 + 1 + NUM_CLASSES)
         for module in (network, adversary):
@@ -113,7 +122,7 @@ class TextureTask(Task):
         network, adversary = self.networks["texture_generator"], self.networks["adversary"]
         real = batch.image.contiguous(memory_format=torch.channels_last)
         imagined = int(IMAGINED_SHARE * len(real)) if self.prior is not None else 0
-        edited = int(EDITED_SHARE * len(real))
+        edited = int(EDITED_SHARE * len(real)) if self.parser is not None else 0
         # The truth is no example of what these should look like: they are the last of the batch.
         kept = len(real) - imagined - edited
         wanted, hole = self._edit(batch, slice(kept, kept + edited), generator)
@@ -126,11 +135,13 @@ class TextureTask(Task):
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             with torch.no_grad():
                 prior = self._complete(real, mask, imagined, generator)
-                labels = self._wanted_labels(real, mask, prior, wanted)
-                layout = one_hot(labels)
-                layouts = [layout[window]] * 2 + [layout] * 2
-                holes = [hole[window]] * 2 + [hole] * 2
+                if self.parser is None:
+                    layout = _no_layout(real)
+                else:
+                    labels = self._wanted_labels(real, mask, prior, wanted)
+                    layout = one_hot(labels)
                 real_views = self._look(real, window, judged)
+                layouts, holes = ([x[window]] * 2 + [x] * len(real_views.parser[2:]) for x in (layout, hole))
             painted = network(real, mask, prior, layout, generator)
             fake = real + hole * (painted - real)
             fake_views = self._look(fake, window, judged)
@@ -148,8 +159,9 @@ class TextureTask(Task):
             if imagined:
                 # Only roughly like the prior's draw: the details are the adversary's business.
                 losses["imagined"] = F.avg_pool2d(hole * (painted - prior), 8)[-imagined:].abs().mean()
-            if judged:
+            if judged and self.parser is not None:
                 losses["layout"] = self._layout_loss(fake_views, labels, hole)
+            if judged:
                 adversary.requires_grad_(False)
                 losses["adversarial"] = (
                     hinge_generator_loss(adversary(fake_views.judged, layouts), holes)
@@ -157,9 +169,9 @@ class TextureTask(Task):
                     else -adversary(torch.cat([fake, mask, layout], 1)).mean()
                 )
                 adversary.requires_grad_(True)
-            loss = sum(WEIGHTS[name] * value for name, value in losses.items() if name != "adversarial")
+            loss = sum(self.weights[name] * value for name, value in losses.items() if name != "adversarial")
             if judged:
-                loss = loss + trust * WEIGHTS["adversarial"] * losses["adversarial"]
+                loss = loss + trust * self.weights["adversarial"] * losses["adversarial"]
         descend(self.optimizers["texture_generator"], loss)
         if not judged:
             return losses
@@ -183,7 +195,7 @@ class TextureTask(Task):
     def validate(self, batch):
         """PSNR and, where its weights are to be had, LPIPS (squeeze) of composites; see `Task.validate`."""
         real = photo_rows(batch.image)
-        fake = photo_rows(torch.cat([self._paint(part)[0] for part in _split(batch, 8)]))
+        fake = photo_rows(torch.cat([self.paint(part)[0] for part in _split(batch, 8)]))
         figures = {"psnr": sum(map(psnr, real, fake)) / len(real)}
         try:
             figures["lpips_squeeze"] = Lpips("squeeze", self.device)(real, fake).mean()
@@ -194,7 +206,7 @@ class TextureTask(Task):
     def sheet(self, batch):
         """Input, prior, Stage 1's layout, result, truth; see `Task.sheet`."""
         batch = next(_split(batch, 16))
-        fake, layout, prior = self._paint(batch)
+        fake, layout, prior = self.paint(batch)
         visible = batch.image * (1 - batch.mask)
         return stack_rows(
             photo_rows(visible),
@@ -209,14 +221,28 @@ class TextureTask(Task):
         save_network(folder, "texture_generator", self.average, self.arguments)
 
     @torch.no_grad()
-    def _paint(self, batch):
-        """Composite, layout ids and prior, as the pipeline makes them, from the averaged network."""
+    def paint(self, batch, labels=None):
+        """Paint as the pipeline does, with the averaged network.
+
+        Args:
+            batch: `augment.Batch`.
+            labels: N x H x W class ids to paint from; None for Stage 1's own prediction.
+
+        Returns:
+            Composites N x 3 x H x W, the class ids that they were painted from (zeros in a single stage), and
+            the prior's pictures.
+        """
         generator = torch.Generator(self.device).manual_seed(0)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             prior = self._complete(batch.image, batch.mask, 0, generator)
-            logits = self.parser(batch.image, batch.mask, prior)
-            painted = self.average(batch.image, batch.mask, prior, logits.float().softmax(1), generator)
-        return batch.image + batch.hole * (painted - batch.image), logits.argmax(1), prior
+            if self.parser is None:
+                layout = _no_layout(batch.image)
+            elif labels is None:
+                layout = self.parser(batch.image, batch.mask, prior).float().softmax(1)
+            else:
+                layout = one_hot(labels)
+            painted = self.average(batch.image, batch.mask, prior, layout, generator)
+        return batch.image + batch.hole * (painted - batch.image), layout.argmax(1), prior
 
     def _complete(self, image, mask, imagined, generator):
         """The prior's picture; the last `imagined` samples are random draws of it."""
@@ -265,10 +291,11 @@ class TextureTask(Task):
     def _look(self, image, window, judged):
         """What the frozen networks see: VGG19 in a window and, when judged, Stage 1 in the whole picture."""
         shrunk = self.vgg(F.avg_pool2d(image, 2)) if image.shape[-1] >= 2 * VGG_WINDOW else []
-        return Views(self.vgg(image[window]), shrunk, self._parse(image) if judged else [])
+        parsed = self._parse(image) if judged and self.parser is not None else []
+        return Views(self.vgg(image[window]), shrunk, parsed)
 
     def _parse(self, image):
-        small = F.avg_pool2d(image, image.shape[-1] // PARSED_SIZE)
+        small = F.avg_pool2d(image, max(1, image.shape[-1] // PARSED_SIZE))
         prior = small if self.prior is None else self.prior(small)
         return list(self.parser.encode(small, torch.zeros_like(small[:, :1]), prior))
 
@@ -280,9 +307,10 @@ class TextureTask(Task):
 
     def _window(self, size, generator):
         """Index of the square that VGG19 sees, at a random place."""
-        room = (size - VGG_WINDOW) // 4 + 1
+        side = min(VGG_WINDOW, size)
+        room = (size - side) // 4 + 1
         top, left = (4 * torch.randint(room, (2,), device=self.device, generator=generator)).tolist()
-        return ..., slice(top, top + VGG_WINDOW), slice(left, left + VGG_WINDOW)
+        return ..., slice(top, top + side), slice(left, left + side)
 
 
 def _edited(labels, edit):
@@ -290,6 +318,10 @@ def _edited(labels, edit):
     scale = LAYOUT_SIZE // labels.shape[-1]
     large = labels.repeat_interleave(scale, 0).repeat_interleave(scale, 1).byte().cpu().numpy()
     return torch.from_numpy(edit(large)[::scale, ::scale].astype("int64")).to(labels.device)
+
+
+def _no_layout(image):
+    return image.new_zeros(len(image), NUM_CLASSES, *image.shape[-2:])
 
 
 def _split(batch, size):

@@ -19,11 +19,14 @@ from faceinpaint.training.augment import Batch
 from faceinpaint.training.frame_task import FrameTask
 from faceinpaint.training.layout_task import LayoutTask
 from faceinpaint.training.loop import Task, adamw, descend, learning_rate_factor, train
-from faceinpaint.training.texture_task import TextureTask
+from faceinpaint.training.texture_task import WEIGHTS, TextureTask
 
 VGG = Path(__file__).parents[3] / "shared/aids/vgg19/vgg19_conv3_1.safetensors"
 SIZE = 64
 BATCH = 4
+TINY_TEXTURE = {
+    "channels": (8, 8, 16, 16), "top_channels": 8, "layout_channels": 8, "depth": 1, "heads": 4, "size": 64
+}  # fmt: skip
 
 
 class Clock:
@@ -289,6 +292,36 @@ class TestTasks:
         } <= losses.keys()
         assert all(changed[::2])  # the weights; the biases of fooled heads may stay
         assert all(torch.equal(parser.state_dict()[key], value) for key, value in frozen.items())
+
+    @pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
+    def test_texture_of_small_pictures_in_a_single_stage(self, prior, batch, shake):
+        small = Batch(*(x[..., ::2, ::2] for x in (batch.image, batch.labels, batch.hole, batch.valid)))
+        task = TextureTask(prior, None, self.options(), **TINY_TEXTURE)
+        shake(task.networks["texture_generator"]).requires_grad_(True)
+        losses = task.step(small, 4000, torch.Generator().manual_seed(0))
+        assert losses.keys() == {"reconstruction", "perceptual", "style", "adversarial", "adversary"}
+        # Layouts have no say, neither in training nor in painting.
+        assert not task.networks["texture_generator"].layouts[0].weight.grad.any()
+        shake(task.average)
+        painted, layout, _ = task.paint(small)
+        assert torch.equal(painted, task.paint(small, small.labels)[0])
+        assert not layout.any()
+        assert torch.equal(painted * (1 - small.hole), small.image * (1 - small.hole))
+
+    @pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
+    def test_losses_count_by_their_weights(self, prior, batch, shake):
+        parser = shake(LayoutGenerator((8, 8, 16, 16), depth=1, heads=2, size=64))
+        small = Batch(*(x[..., ::2, ::2] for x in (batch.image, batch.labels, batch.hole, batch.valid)))
+        gradients = []
+        for weight in (0.0, 0.0, 1.0):
+            torch.manual_seed(0)
+            weights = dict.fromkeys(WEIGHTS, 0.0) | {"reconstruction": 1.0, "layout": weight}
+            task = TextureTask(prior, parser, self.options(), weights, **TINY_TEXTURE)
+            shake(task.networks["texture_generator"]).requires_grad_(True)
+            assert "layout" in task.step(small, 4000, torch.Generator().manual_seed(0))
+            gradients.append(task.networks["texture_generator"].stem.weight.grad)
+        assert torch.equal(gradients[0], gradients[1])
+        assert not torch.allclose(gradients[0], gradients[2], rtol=0.01)
 
     @pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
     def test_the_adversary_joins_later(self, batch, shake):
