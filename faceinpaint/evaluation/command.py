@@ -1,15 +1,11 @@
 """`python -m faceinpaint evaluate`: how good restored faces are, on faces and masks never trained on."""
 
 import argparse
-import json
 import shlex
-from pathlib import Path
-
-from PIL import Image
 
 from .. import datasets
 from . import diversity, groups, identity, obedience, restoration, texture
-from .report import split_at_markers, without_infinity
+from .report import add_output_arguments, check_outputs, publish
 
 MEASURES = {
     "restoration": (restoration.prepare, ("lpips_net",)),
@@ -46,15 +42,7 @@ def add_arguments(parser):
         "--identity", metavar="MODEL", help="identity: a TorchScript face recognition network (MobileFaceNet)"
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="measure on the first N faces only")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="write a picture sheet here")
-    parser.add_argument(
-        "--markdown",
-        type=Path,
-        metavar="FILE",
-        help="write the table between the lines <!-- evaluate --> and <!-- /evaluate --> of this file; "
-        "that of MEASURE between <!-- evaluate MEASURE --> and <!-- /evaluate MEASURE -->",
-    )
+    add_output_arguments(parser)
 
 
 def main(args):
@@ -62,18 +50,13 @@ def main(args):
 
     Args:
         args: what `add_arguments` declares, and `checkpoint`: a folder, a Hub id, or None for the shipped
-            weights. In `args.json`, null also stands for the infinite PSNR of identical pictures.
+            weights.
 
     Raises:
         ValueError: with a sentence for the user; found before the measuring starts wherever it can be.
     """
-    for path in (args.json, args.sheet):
-        if path and not path.parent.is_dir():
-            raise ValueError(f"There is no folder {path.parent} to write {path.name} into.")
-    if args.sheet and args.sheet.suffix.lower() not in Image.registered_extensions():
-        raise ValueError(f"The picture sheet {args.sheet} needs the name of a picture, such as sheet.png.")
-    if args.markdown:
-        split_at_markers(args.markdown, args.measure)
+    name = "evaluate" if args.measure == "restoration" else f"evaluate {args.measure}"
+    check_outputs(args, name)
     faces = datasets.read_faces(args.faces, limit=args.limit)
     _, masks = datasets.read_masks(args.masks)
     measure = MEASURES[args.measure][0](args)
@@ -81,18 +64,7 @@ def main(args):
     # Only now: everything above can fail within seconds, without the networks.
     from ..pipeline import FaceInpainter
 
-    report = measure(FaceInpainter.from_pretrained(args.checkpoint), faces, masks)
-    command = _command(args)
-    text = f"{report.table}\n\n{report.caption(command)}"
-    print(text)
-    if args.json:
-        results = without_infinity({"command": command, **report.results})
-        args.json.write_text(json.dumps(results, indent=2) + "\n")
-    if args.markdown:
-        before, after = split_at_markers(args.markdown, args.measure)
-        args.markdown.write_text(f"{before}{text}\n{after}", encoding="utf-8")
-    if args.sheet:
-        report.draw().save(args.sheet)
+    publish(measure(FaceInpainter.from_pretrained(args.checkpoint), faces, masks), _command(args), args, name)
 
 
 def positive(text):

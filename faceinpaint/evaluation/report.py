@@ -1,10 +1,12 @@
 """What a measurement hands back, and how it becomes a Markdown table, JSON and a picture sheet."""
 
 import datetime
+import json
 import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -128,27 +130,66 @@ def picture_sheet(rows):
     return canvas
 
 
-def markers(measure):
-    """The two lines of a Markdown file between which the table of a measure is written."""
-    name = "evaluate" if measure == "restoration" else f"evaluate {measure}"
-    return f"<!-- {name} -->", f"<!-- /{name} -->"
-
-
-def split_at_markers(path, measure):
-    """A file's text up to the end of the first marker's line, and from the second marker on.
+def split_at_markers(path, name):
+    """A file's text up to the end of the line <!-- name -->, and from the line <!-- /name --> on.
 
     Raises:
-        ValueError: it is not to be read, or the markers are missing.
+        ValueError: it is not to be read, or these lines are missing.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"The file {path} cannot be read as text: {error}.") from error
-    opening, closing = markers(measure)
+    opening, closing = f"<!-- {name} -->", f"<!-- /{name} -->"
     parts = re.fullmatch(rf"(.*?^{opening}\n).*?(^{closing}$.*)", text, re.DOTALL | re.MULTILINE)
     if not parts:
         raise ValueError(f"The file {path} needs the lines {opening} and {closing}, in this order.")
     return parts.groups()
+
+
+def add_output_arguments(parser):
+    """Declare on an `argparse` parser the files that `check_outputs` and `publish` are about."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="write a picture sheet here")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="write the table into this file, between the lines <!-- NAME --> and <!-- /NAME -->; NAME is "
+        "the command's, followed by MEASURE if one is asked for",
+    )
+
+
+def check_outputs(args, name):
+    """Find out before a long measurement whether its files can be written; `name` is that of the markers.
+
+    Raises:
+        ValueError: with a sentence for the user.
+    """
+    for path in (args.json, args.sheet):
+        if path and not path.parent.is_dir():
+            raise ValueError(f"There is no folder {path.parent} to write {path.name} into.")
+    if args.sheet and args.sheet.suffix.lower() not in Image.registered_extensions():
+        raise ValueError(f"The picture sheet {args.sheet} needs the name of a picture, such as sheet.png.")
+    if args.markdown:
+        split_at_markers(args.markdown, name)
+
+
+def publish(report, command, args, name):
+    """Print a `Report`, made by `command`, and write the files asked for; `name` is that of the markers.
+
+    In `args.json`, null also stands for the infinite PSNR of identical pictures.
+    """
+    text = f"{report.table}\n\n{report.caption(command)}"
+    print(text)
+    if args.json:
+        results = without_infinity({"command": command, **report.results})
+        args.json.write_text(json.dumps(results, indent=2) + "\n")
+    if args.markdown:
+        before, after = split_at_markers(args.markdown, name)
+        args.markdown.write_text(f"{before}{text}\n{after}", encoding="utf-8")
+    if args.sheet:
+        report.draw().save(args.sheet)
 
 
 def without_infinity(value):
