@@ -1,4 +1,4 @@
-"""The command line, `python -m faceinpaint COMMAND`: restore, evaluate, benchmark, label, train ..."""
+"""The command line, `python -m faceinpaint COMMAND`: restore, evaluate, benchmark, label, train, ablate."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ from .semantics import layout_to_picture
 def main(arguments=None):
     """Run one command; a mistake of the user ends with a sentence on stderr and the exit status 2."""
     # Imported here so that nothing of training loads with the package.
-    from .training import command
+    from .training import ablation, command
 
     parser = argparse.ArgumentParser(prog="python -m faceinpaint", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -29,6 +29,7 @@ def main(arguments=None):
         ("benchmark", "measure how faces are found and put back", benchmark.add_arguments, benchmark.main),
         ("label", "label faces by Stage 1", command.add_label_arguments, command.label_command),
         ("train", "train the prior or a stage", command.add_train_arguments, command.train_command),
+        ("ablate", "measure what each idea is worth", ablation.add_arguments, ablation.main),
     ):
         subparser = commands.add_parser(name, help=text, description=text)
         add_arguments(subparser)
