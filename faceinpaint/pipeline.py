@@ -92,6 +92,8 @@ class _Face:
 class FaceInpainter:
     """Restores the hidden part of a face photo in two steps: layout, then texture.
 
+    The networks are taken over: in place they are brought to the device and made ready for it (see `settle`).
+
     Args:
         prior: `FacePrior`; None for stages that were trained without it.
         frame_regressor: brings faces that were found into the frame.

@@ -93,15 +93,12 @@ class FacePrior(nn.Module):
 
 
 def _gram(basis, known):
-    """V_k' V_k of an orthonormal basis, from its known or its hidden rows, whichever are fewer."""
-    if known.float().mean() > 0.5:
-        return torch.eye(basis.shape[1], device=basis.device) - _square(basis[~known])
-    return _square(basis[known])
-
-
-def _square(rows):
-    """rows' rows; on a CPU by NumPy, which sees that it is symmetric and works out one half."""
-    if rows.is_cpu:
-        rows = rows.numpy()
-        return torch.from_numpy(rows.T @ rows)
-    return rows.T @ rows
+    """V_k' V_k of an orthonormal basis; on a CPU from its known or its hidden rows, whichever are fewer."""
+    if not basis.is_cpu:
+        # To count and pick rows would hold a GPU up.
+        return (basis * known[:, None]).T @ basis
+    hidden_are_fewer = known.float().mean() > 0.5
+    rows = basis[~known if hidden_are_fewer else known].numpy()
+    # By NumPy, which sees that the product is symmetric and works out one half.
+    gram = torch.from_numpy(rows.T @ rows)
+    return torch.eye(len(gram)) - gram if hidden_are_fewer else gram
