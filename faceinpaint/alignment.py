@@ -34,6 +34,12 @@ _EYES = np.array([MEAN_CENTRES["right eye"], MEAN_CENTRES["left eye"]])
 LOOKS = 3
 """How often a face is aligned anew, each time from where it was found."""
 
+PARTS_SHARE = 0.35
+"""How far a frame goes from where the frame regressor sees it to where the parts of the layout stand right.
+
+Two ways to see a face err less together: measured with faces half hidden, best between 0.35 and 0.45.
+"""
+
 NO_FACE = "No face was found in this picture. Say where it is, or crop it so that the face fills most of it."
 
 
@@ -355,11 +361,13 @@ def locate(photo, mask, parse, regress, detector=None, beneath=False):
         frames = locate_by_layout(photo, hidden, parse, regress, beneath)
         if not frames and not found:
             raise ValueError(NO_FACE)
-        return frames or [found[0][2]]
-    frames = [frame for hidden_part, _, frame in found if hidden_part] or [found[0][2]]
-    # YuNet guesses the landmarks that the hole hides, and marks faces a little otherwise than the data that
-    # the networks know.
-    return [align_closer(photo, unseen, regress, frame) for frame in frames]
+        frames = frames or [found[0][2]]
+    else:
+        touched = [frame for hidden_part, _, frame in found if hidden_part] or [found[0][2]]
+        # YuNet guesses the landmarks that the hole hides, and marks faces a little otherwise than the data
+        # that the networks know.
+        frames = [align_closer(photo, unseen, regress, frame) for frame in touched]
+    return [align_parts(photo, unseen, parse, frame) for frame in frames]
 
 
 def align_closer(photo, mask, regress, frame):
@@ -385,6 +393,32 @@ def align_closer(photo, mask, regress, frame):
         offset = half * (offset + (1 + 1j) * (1 - factor)) - (0.5 + 0.5j) * (1 - factor)
         frame = FaceFrame(_compose(similarity(factor, offset), frame.matrix))
     return frame
+
+
+def align_parts(photo, mask, parse, frame):
+    """Bring a frame closer to where the parts of the face, as Stage 1 sees them, stand in their mean places.
+
+    Args:
+        photo: H x W x 3 uint8.
+        mask: H x W, nonzero = hole.
+        parse: the layout generator, as in `locate_by_layout`.
+        frame: the `FaceFrame` of the face, as `align_closer` gives it.
+
+    Returns:
+        A `FaceFrame`, `PARTS_SHARE` of the way further; `frame` itself where the parts tell nothing.
+    """
+    face, unknown = warp_to_frame(photo, mask, frame)
+    faces, holes = np.stack([face, face[:, ::-1]]), np.stack([unknown, unknown[:, ::-1]])
+    mirror = np.array([[-1.0, 0, frame.size - 1], [0, 1, 0]])
+    steps = []
+    for layout, hole, mirrored in zip(np.asarray(parse(faces, holes)), holes, (False, True), strict=True):
+        score, step = _read_layout(layout, hole)
+        if score >= _LEAST_SCORE:
+            steps.append(_compose(mirror, _compose(step, mirror)) if mirrored else step)
+    if not steps:
+        return frame
+    step = (1 - PARTS_SHARE) * np.eye(2, 3) + PARTS_SHARE * np.mean(steps, axis=0)
+    return FaceFrame(_compose(step, frame.matrix))
 
 
 def _count_in_ellipse(hidden, box):

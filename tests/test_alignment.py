@@ -1,6 +1,7 @@
 import io
 import math
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -420,6 +421,34 @@ def test_a_hole_beyond_the_only_face_makes_up_no_other(far):
     (found,) = locate_by_layout(photo, hole, parse, fit_parts)
     assert found.apart(expected) < 0.01
     assert parse.crops <= alone.crops + 28
+
+
+@pytest.mark.parametrize("with_hole", [False, True])
+def test_parts_in_their_places_pull_a_frame_right(with_hole):
+    there = turned(6, 1.08, (4, -7))
+    photo = cv2.warpAffine(drawn_layout(), there, (256, 256), flags=cv2.INTER_NEAREST)
+    hole = np.zeros((256, 256), bool)
+    hole[110:160, 143:205] = with_hole  # an eye and its brow
+    start = FaceFrame.whole(256, 256)
+
+    def parse(faces, unknown, mirrored=1):
+        layouts = Decoder()(faces, unknown)
+        # The networks tell left from right by the place, not by the colour.
+        layouts[mirrored] = np.array([0, 1, 2, 3, 5, 4, 7, 6, *range(8, 19)], np.uint8)[layouts[mirrored]]
+        return layouts
+
+    closer = alignment.align_parts(photo, hole, parse, start)
+    share = 1 - eye_error(closer, there) / eye_error(start, there)
+    assert abs(share - alignment.PARTS_SHARE) < 0.08
+    other = alignment.align_parts(photo[:, ::-1], hole[:, ::-1], partial(parse, mirrored=0), start)
+    mirror = np.array([[-1, 0, 255], [0, 1, 0]])
+    points = place(mirror, FFHQ_POINTS)
+    assert np.allclose(other.to_frame(points), place(mirror, closer.to_frame(FFHQ_POINTS)))
+
+
+def test_a_layout_without_a_face_leaves_the_frame():
+    frame = FaceFrame.whole(256, 256)
+    assert alignment.align_parts(noise(256, 256), np.zeros((256, 256)), Decoder(), frame) is frame
 
 
 class TwoFaces:
