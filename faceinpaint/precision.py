@@ -27,10 +27,10 @@ def fast_dtype(device_type):
 def settle(network, dtype):
     """Do once, in place, what calls of a trained network under autocast to `dtype` would do each time.
 
-    Batch normalisations become part of the convolutions before them, and the weights of convolutions and
-    linear layers are kept in `dtype`, so that autocast has none to cast at every call.
+    It leaves training mode, batch normalisations become part of the convolutions before them, and the
+    weights of convolutions and linear layers are kept in `dtype`, so that autocast has none to cast.
     """
-    for module in list(network.modules()):
+    for module in list(network.eval().modules()):
         for (name, layer), (next_name, norm) in itertools.pairwise(list(module.named_children())):
             if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, name, fuse_conv_bn_eval(layer, norm))
