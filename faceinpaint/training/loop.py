@@ -132,9 +132,10 @@ def train(task, faces, validation, options):
     first = reported_step = progress["step"]
     earlier = progress["minutes"]
     total = options.images // options.batch
+    warmup = max(1, min(2000, options.images // 10) // options.batch)
     sums = {}
     for step in range(first, total):
-        rate = learning_rate_factor(step, total, warmup=max(1, 2000 // options.batch))
+        rate = learning_rate_factor(step, total, warmup)
         for optimizer in task.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * rate
