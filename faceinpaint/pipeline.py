@@ -29,8 +29,8 @@ MAX_SEED = 10**18 - 1  # PyTorch takes 64 bits
 FACE_SIZE = 256
 """Side of the aligned face that the networks work on, in pixels."""
 
-MISPLACED = 0.08
-"""Two looks at one face differ by less than this, in distances between the eyes; a hole misleads by more."""
+MISPLACED = 0.04
+"""Two looks at one whole face differ by less, in distances between the eyes; a hole misleads by more."""
 
 HOLE_GREY = 127
 """What hidden pixels of `Result.aligned_input` are shown as."""
@@ -210,8 +210,8 @@ class FaceInpainter:
             image: H x W x 3 uint8.
             mask: H x W bool.
             align: False where the picture, or its central square, already is an aligned face.
-            beneath: the hole was painted over a face that is still there; where too little of it is visible
-                to place it, what lies beneath the hole decides.
+            beneath: the hole was painted over a face that is still there; where a look without what lies
+                beneath the hole finds it elsewhere, that decides.
 
         Raises:
             ValueError: no face was found.
