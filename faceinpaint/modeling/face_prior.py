@@ -98,7 +98,7 @@ def _gram(basis, known):
         # To count and pick rows would hold a GPU up.
         return (basis * known[:, None]).T @ basis
     hidden_are_fewer = known.float().mean() > 0.5
-    rows = basis[~known if hidden_are_fewer else known].numpy()
-    # By NumPy, which sees that the product is symmetric and works out one half.
-    gram = torch.from_numpy(rows.T @ rows)
+    # By PyTorch, though NumPy would work out one half only: two pools of threads get into each other's way.
+    rows = basis[~known if hidden_are_fewer else known]
+    gram = rows.T @ rows
     return torch.eye(len(gram)) - gram if hidden_are_fewer else gram
