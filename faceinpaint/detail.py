@@ -191,11 +191,10 @@ def soften(face, unknown, layout):
     grain = face - smooth
     strength = np.abs(grain).reshape(-1, 3)
     limit = np.full(NUM_CLASSES, np.inf, np.float32)
-    for index in np.unique(layout):
+    for index in np.unique(layout[~unknown]):
         places = np.flatnonzero((layout == index) & ~unknown)
-        if len(places):
-            # Edges are cut down to grain: in another place they would be scratches.
-            limit[index] = _GRAIN_LIMIT * np.median(strength[places])
+        # Edges are cut down to grain: in another place they would be scratches.
+        limit[index] = _GRAIN_LIMIT * np.median(strength[places])
     limit = limit[layout][..., None]
     grain = np.clip(grain, -limit, limit)
     return np.clip(face - _GRAIN_GAIN * grain, 0, 255).round().astype(np.uint8)
