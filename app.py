@@ -833,7 +833,7 @@ class Page:
         results, seconds = timed(
             restore, visit.photo, visit.mask, seed=seed, count=count, **visit.face_options
         )
-        return self._add_attempts(visit, results, results[0].layout, seed, seconds, "seed {seed}")
+        return self._add_attempts(visit, results, seed, seconds, "seed {seed}")
 
     def press_render(self, visit, painting, seed, count):
         """Paint the face again from the layout as the visitor repainted it."""
@@ -856,10 +856,11 @@ class Page:
         )
         widened = mask is not attempt.mask
         visit = replace(visit, mask=mask)
-        updates = self._add_attempts(visit, results, attempt.predicted, seed, seconds, title, widened)
+        updates = self._add_attempts(visit, results, seed, seconds, title, attempt.predicted, widened)
         return updates | ({self.editor: photo_canvas(visit)} if widened else {})
 
-    def _add_attempts(self, visit, results, predicted, seed, seconds, title, widened=False):
+    def _add_attempts(self, visit, results, seed, seconds, title, predicted=None, widened=False):
+        """Show results as attempts; `predicted` is the layout that was repainted, by default their own."""
         seed = int(seed or 0)
         result = results[0]
         notes = [
@@ -874,7 +875,7 @@ class Page:
                 + (f", variation {number + 1}" if len(results) > 1 else ""),
                 each.photo,
                 visit.mask,
-                predicted,
+                each.layout if predicted is None else predicted,
                 each.layout,
                 each.frames,
                 seed,

@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -78,15 +79,22 @@ class Result:
         return self.frames[0]
 
 
+class _Painted(NamedTuple):
+    """One variation of a face: its layout, its pixels, and where their fine detail comes from."""
+
+    layout: np.ndarray
+    pixels: np.ndarray
+    sources: np.ndarray | None
+
+
 @dataclass
 class _Face:
-    """One face on its way: its pixels, which of them are unknown, and what was painted, with its sources."""
+    """One face on its way: its pixels, which of them are unknown, and its variations."""
 
     frame: FaceFrame
     pixels: np.ndarray
     unknown: np.ndarray
-    layout: np.ndarray
-    painted: list
+    variations: list
 
 
 class FaceInpainter:
@@ -152,7 +160,8 @@ class FaceInpainter:
                 prediction.
             align: find the faces and align them first; False where the picture already is an aligned face.
             seed: of everything random, at most 18 digits; the same seed gives the same picture.
-            num_variations: how many different pictures, 1 to 4; the first one is the likeliest.
+            num_variations: how many different pictures, 1 to 4; the first one is the likeliest. The others
+                have other layouts, too, unless one is given.
             frames: list of `FaceFrame`, the faces to restore, the main one first, where they are known: from
                 an earlier result, or framed by hand. Without it they are looked for.
 
@@ -232,22 +241,34 @@ class FaceInpainter:
         return frames
 
     def _restore(self, image, mask, frame, layout, seed, count):
-        """Both stages on one face: a `_Face` with `count` variations."""
+        """Both stages on one face: a `_Face` with `count` variations, of that layout if one is given."""
         pixels, unknown = warp_to_frame(image, mask, frame)
-        seen = self._see(pixels[None], unknown[None])
-        if layout is None:
-            layout = self._lay_out(*seen)[0]
-        return _Face(frame, pixels, unknown, layout, self._paint(pixels, unknown, layout, seen, seed, count))
+        noise = torch.Generator(self.device).manual_seed(seed)
+        # Drawn on the CPU, so that a seed gives the same variations on every device.
+        chooser = torch.Generator().manual_seed(seed)
+        variations = []
+        # One by one: the first of several variations is the picture that is painted alone.
+        for index in range(count):
+            latent = None
+            if index and self.prior:
+                latent = torch.randn(1, self.prior.components, generator=chooser).to(self.device)
+            seen = self._see(pixels[None], unknown[None], latent)
+            wanted = self._lay_out(*seen)[0] if layout is None else layout
+            variations.append(self._paint(pixels, unknown, wanted, seen, noise))
+        return _Face(frame, pixels, unknown, variations)
 
     def _parse(self, faces, unknown):
         """Stage 1's class ids, N x 256 x 256 uint8, of N x 256 x 256 x 3 uint8 faces."""
         return self._lay_out(*self._see(faces, unknown))
 
     @torch.inference_mode()
-    def _see(self, faces, unknown):
-        """What both stages start from: images, masks and the prior's pictures of faces as of `_parse`."""
+    def _see(self, faces, unknown, latent=None):
+        """What both stages start from: images, masks and the prior's pictures of faces as of `_parse`.
+
+        `latent` draws one of those pictures, see `FacePrior`.
+        """
         image, mask = self._tensors(faces, unknown)
-        return image, mask, self.prior(image, mask) if self.prior else image
+        return image, mask, self.prior(image, mask, latent) if self.prior else image
 
     @torch.inference_mode()
     def _lay_out(self, image, mask, prior):
@@ -263,36 +284,18 @@ class FaceInpainter:
         return factors.cpu().numpy(), offsets.cpu().numpy()
 
     @torch.inference_mode()
-    def _paint(self, face, unknown, layout, seen, seed, count):
-        """Paint one face, and `seen` of it, `count` times.
-
-        Returns:
-            A list of pairs: 256 x 256 x 3 uint8, and where its fine detail comes from.
-        """
-        image, mask, prior = seen
+    def _paint(self, face, unknown, layout, seen, noise):
+        """Paint one face, and `seen` of it, to a layout: a `_Painted`; `noise` is a generator."""
         wanted = one_hot(torch.from_numpy(layout)[None].to(self.device))
-        noise = torch.Generator(self.device).manual_seed(seed)
-        # Drawn on the CPU, so that a seed gives the same variations on every device.
-        chooser = torch.Generator().manual_seed(seed)
-        soft, square = soften(face, unknown, layout), FaceFrame.whole(FACE_SIZE, FACE_SIZE)
-        painted = []
-        # One by one: the first of several variations is the picture that is painted alone.
-        for index in range(count):
-            if index and self.prior:
-                latent = torch.randn(1, self.prior.components, generator=chooser).to(self.device)
-                prior = self.prior(image, mask, latent)
-            with self.autocast():
-                new, attention = self.texture_generator(
-                    image, mask, prior, wanted, noise, with_attention=True
-                )
-            new = (_finite(new)[0].float().clamp(-1, 1) + 1) * 127.5
-            new = new.round().byte().permute(1, 2, 0).cpu().numpy()
-            new = match_tone(face, unknown, new)
-            sources = pick_sources(attention[0].cpu().numpy(), unknown, layout)
-            if sources is not None:
-                new = carry_detail(face, soft, new, unknown, sources, square)
-            painted.append((new, sources))
-        return painted
+        with self.autocast():
+            new, attention = self.texture_generator(*seen, wanted, noise, with_attention=True)
+        new = (_finite(new)[0].float().clamp(-1, 1) + 1) * 127.5
+        new = match_tone(face, unknown, new.round().byte().permute(1, 2, 0).cpu().numpy())
+        sources = pick_sources(attention[0].cpu().numpy(), unknown, layout)
+        if sources is not None:
+            soft, square = soften(face, unknown, layout), FaceFrame.whole(FACE_SIZE, FACE_SIZE)
+            new = carry_detail(face, soft, new, unknown, sources, square)
+        return _Painted(layout, new, sources)
 
     def _tensors(self, faces, unknown):
         image = torch.from_numpy(np.asarray(faces)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -308,7 +311,7 @@ class FaceInpainter:
         picture, beyond = photo.rgb, mask
         # The smallest face last: it decides where frames overlap.
         for face in sorted(faces, key=lambda face: -face.frame.side):
-            new, sources = face.painted[index]
+            _, new, sources = face.variations[index]
             picture, left = paste_back(picture, mask, new, face.frame, sources)
             beyond = beyond & left
         notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
@@ -319,10 +322,10 @@ class FaceInpainter:
         hole = np.where(main.unknown[..., None], np.uint8(HOLE_GREY), main.pixels)
         return Result(
             photo=photo.filled(picture, mask),
-            layout=main.layout,
+            layout=main.variations[index].layout,
             aligned_input=Image.fromarray(hole),
             aligned_mask=main.unknown,
-            aligned_painting=main.painted[index][0],
+            aligned_painting=main.variations[index].pixels,
             frames=[face.frame for face in faces],
             notes=notes,
         )

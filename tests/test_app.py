@@ -37,12 +37,12 @@ class FakeInpainter:
             raise self.error
         layout = options.get("layout")
         results = []
-        for seed in range(options["seed"], options["seed"] + options["num_variations"]):
+        for number in range(options["num_variations"]):
             photo = Photo.of(image)
             results.append(
                 SimpleNamespace(
-                    photo=photo.filled(np.full_like(photo.rgb, seed), mask),
-                    layout=LAYOUT if layout is None else layout,
+                    photo=photo.filled(np.full_like(photo.rgb, options["seed"] + number), mask),
+                    layout=np.roll(LAYOUT, 8 * number) if layout is None else layout,
                     frames=[FaceFrame.whole(*mask.shape[::-1])],
                     notes=["A note."],
                 )
@@ -201,7 +201,7 @@ class TestRestore:
             assert "Edited by AI" in picture.info["Description"]
             assert "compositeWithTrainedAlgorithmicMedia" in picture.info["XML:com.adobe.xmp"]
 
-    def test_variations_are_attempts_to_choose_from(self, page, visit, model):
+    def test_variations_are_attempts_to_choose_from(self, app, page, visit, model):
         shown = press_restore(page, visit, seed=None, count=3)
         # A photo is aligned unless the visitor says that it already is.
         assert model.calls[-1].align
@@ -209,6 +209,10 @@ class TestRestore:
         assert titles == [f"{i} · seed 0, variation {i}" for i in (1, 2, 3)]
         chosen = page.return_to(shown[page.visit], SimpleNamespace(index=2))
         assert np.asarray(chosen[page.result])[10, 15].tolist() == [2, 2, 2]
+        # Each has its own layout, which repainting starts from and "Undo my changes" brings back.
+        own = app.layout_canvas(np.roll(LAYOUT, 16))["background"]
+        for canvas in (chosen[page.layout], page.reset_layout(chosen[page.visit])):
+            assert np.array_equal(canvas["background"], own)
 
     def test_a_face_that_was_pointed_out_is_the_one_restored(self, page, visit, model):
         for click in ((15, 10), (25, 10), (20, 18)):

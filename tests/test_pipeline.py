@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -384,11 +385,18 @@ class TestShipped:
         mask[130:] = True
         first = shipped(face, mask, align=False, seed=3)
         assert np.array_equal(shipped(face, mask, align=False, seed=3).image, first.image)
-        several = [
-            np.asarray(r.image).astype(int) for r in shipped(face, mask, align=False, num_variations=3)
-        ]
-        for a, b in ((0, 1), (0, 2), (1, 2)):
-            assert np.abs(several[a] - several[b])[mask].mean() > 2
+        several = shipped(face, mask, align=False, num_variations=3)
+        for a, b in itertools.combinations(several, 2):
+            assert np.abs(np.asarray(a.image).astype(int) - b.image)[mask].mean() > 2
+            # Not in shade only: the face has other shapes.
+            assert (a.layout != b.layout)[mask].mean() > 0.02
+
+    def test_variations_of_one_layout_keep_it(self, shipped, face):
+        mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
+        mask[130:] = True
+        layout = shipped.predict_layout(face, mask, align=False)
+        for result in shipped(face, mask, layout=layout, align=False, num_variations=2):
+            assert np.array_equal(result.layout, layout)
 
     def test_in_bfloat16_it_paints_as_well_as_in_float32(self, face, monkeypatch):
         mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
