@@ -172,12 +172,11 @@ def benchmark_seam(inpainter, faces, seed=0):
         side = len(truth)
         hole = cv2.resize(random_mask(rng, SIZE, 0.05, 0.4).astype(np.float32), (side, side)) > 0.5
         seen = np.where(hole[..., None], np.uint8(127), truth)
-        frame = FaceFrame.whole(side, side)
-        face = inpainter._restore(seen, hole, frame, None, seed, 1)
-        plain = cv2.resize(face.painted[0][0], (side, side), interpolation=cv2.INTER_LINEAR)
+        result = inpainter(seen, hole, align=False, seed=seed)
+        plain = cv2.resize(result.aligned_painting, (side, side), interpolation=cv2.INTER_LINEAR)
         pictures = {
             "bilinear": np.where(hole[..., None], plain, truth),
-            "put back": np.asarray(inpainter(seen, hole, align=False, seed=seed).image),
+            "put back": np.asarray(result.image),
             "truth": truth,
         }
         for name, picture in pictures.items():
