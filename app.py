@@ -59,6 +59,7 @@ LAYOUT_SIDE = 512  # twice the layout, for finer strokes
 PREVIEW_SIDE = 1280
 CLOSE_UP_BELOW = 0.7  # faces narrower than this share of the photo are shown close up
 MAX_ATTEMPTS = 12
+MAX_ATTEMPTS_PIXELS = 200_000_000  # of all of a visit's attempts together: four photos of the largest size
 
 CLASS_COLOURS = [f"rgb({red}, {green}, {blue})" for red, green, blue in PALETTE]
 FIRST_CLASS = CLASSES.index("hair")
@@ -178,8 +179,9 @@ class Visit:
 
     def with_attempts(self, attempts):
         """The visit with further attempts, the first of them chosen; the oldest ones are forgotten."""
-        kept = (*self.attempts, *attempts)[-MAX_ATTEMPTS:]
         height, width = self.mask.shape
+        room = max(len(attempts), min(MAX_ATTEMPTS, MAX_ATTEMPTS_PIXELS // self.mask.size))
+        kept = (*self.attempts, *attempts)[-room:]
         small = attempts[0].frames[0].side < CLOSE_UP_BELOW * min(height, width)
         return replace(
             self,

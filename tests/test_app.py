@@ -258,6 +258,15 @@ class TestRestore:
         assert len(visit.attempts) == app.MAX_ATTEMPTS
         assert visit.attempt.title.startswith(f"{app.MAX_ATTEMPTS + 1} ·")
 
+    def test_fewer_attempts_at_a_large_photo_are_kept(self, app, page, visit, model, monkeypatch):
+        monkeypatch.setattr(app, "MAX_ATTEMPTS_PIXELS", 3 * visit.mask.size)
+        for _ in range(4):
+            visit = press_restore(page, visit)[page.visit]
+        assert [attempt.title[0] for attempt in visit.attempts] == ["2", "3", "4"]
+        # What was asked for at once is shown, all of it.
+        visit = press_restore(page, visit, count=4)[page.visit]
+        assert [attempt.title[0] for attempt in visit.attempts] == ["5", "6", "7", "8"]
+
 
 class TestLayout:
     def test_render_paints_to_the_repainted_layout_where_the_face_was(self, page, visit, model):

@@ -137,6 +137,8 @@ def main(args):
     Raises:
         ValueError: with a sentence for the user.
     """
+    # Its own folder may be where the files asked for go.
+    Path(args.out).mkdir(parents=True, exist_ok=True)
     check_outputs(args, NAME)
     report = Study(args).run()
     publish(report, _command(args), args, NAME)
@@ -231,7 +233,6 @@ class Study:
             raise ValueError(
                 f"{self.out} holds a study with other settings, see its {path.name}; choose another folder."
             )
-        self.out.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(settings, indent=2) + "\n")
 
     def _fit_prior(self):
