@@ -37,6 +37,7 @@ from faceinpaint.examples import read_examples
 from faceinpaint.layout_editing import EDITS, fill_region, widen_hole
 from faceinpaint.masks import lower_half, part_mask, random_mask, repaint_mask, resize_mask
 from faceinpaint.photos import MAX_PIXELS, Photo, read_mask, read_photo
+from faceinpaint.pipeline import MAX_VARIATIONS
 from faceinpaint.semantics import CLASSES, PALETTE, layout_to_picture, picture_to_layout
 from faceinpaint.temporary_files import delete_old_files, own_folder
 from faceinpaint.visualization import (
@@ -490,7 +491,7 @@ class Page:
                         label="My picture already is an aligned face",
                         info="A square picture filled by one upright face: skips looking for the face.",
                     )
-                    self.count = gr.Slider(1, 4, value=1, step=1, label="Variations")
+                    self.count = gr.Slider(1, MAX_VARIATIONS, value=1, step=1, label="Variations")
                     self.seed = gr.Number(
                         0,
                         precision=0,
@@ -542,6 +543,7 @@ class Page:
                     buttons=[],
                     elem_id="attempts",
                 )
+                self.others = gr.Button("Show me three other faces")
                 self.download = gr.DownloadButton("Download the result", variant="primary")
                 gr.Markdown(
                     "The filled-in part is made up by a model: it is not what was really there.\n\n"
@@ -659,6 +661,7 @@ class Page:
         restored = on_model(
             self.restore.click, self.press_restore, inputs, attempt_parts, wait_on=self.editor
         )
+        on_model(self.others.click, self.press_others, self.visit, attempt_parts, wait_on=self.attempts)
         edited = [self.visit, self.layout, self.seed, self.count]
         on_model(self.render.click, self.press_render, edited, attempt_parts, wait_on=self.result)
         for name, button in zip(EDITS, self.edits, strict=True):
@@ -837,6 +840,18 @@ class Page:
         )
         return self._add_attempts(visit, results, seed, seconds, "seed {seed}")
 
+    def press_others(self, visit):
+        """Restore the same hole in three other ways."""
+        attempt = visit.attempt
+        seed = attempt.seed + 1
+        visit = replace(visit, mask=attempt.mask)
+        results, seconds = timed(
+            restore, visit.photo, visit.mask, seed=seed, count=MAX_VARIATIONS, frames=attempt.frames
+        )
+        # The first is the likeliest face, whatever the seed: there already is one like it.
+        updates = self._add_attempts(visit, results[1:], seed, seconds, "seed {seed}", first=2)
+        return updates | {self.seed: seed, self.editor: photo_canvas(visit)}
+
     def press_render(self, visit, painting, seed, count):
         """Paint the face again from the layout as the visitor repainted it."""
         # The editor shows this layout already, and keeps its undo.
@@ -858,11 +873,16 @@ class Page:
         )
         widened = mask is not attempt.mask
         visit = replace(visit, mask=mask)
-        updates = self._add_attempts(visit, results, seed, seconds, title, attempt.predicted, widened)
+        updates = self._add_attempts(
+            visit, results, seed, seconds, title, predicted=attempt.predicted, widened=widened
+        )
         return updates | ({self.editor: photo_canvas(visit)} if widened else {})
 
-    def _add_attempts(self, visit, results, seed, seconds, title, predicted=None, widened=False):
-        """Show results as attempts; `predicted` is the layout that was repainted, by default their own."""
+    def _add_attempts(self, visit, results, seed, seconds, title, *, first=1, predicted=None, widened=False):
+        """Show results, variations of a seed from the `first` on, as attempts.
+
+        `predicted` is the layout that was repainted; by default it is each one's own.
+        """
         seed = int(seed or 0)
         result = results[0]
         notes = [
@@ -874,7 +894,7 @@ class Page:
         attempts = [
             Attempt(
                 f"{visit.made + number + 1} · {title.format(seed=seed)}"
-                + (f", variation {number + 1}" if len(results) > 1 else ""),
+                + (f", variation {first + number}" if len(results) > 1 else ""),
                 each.photo,
                 visit.mask,
                 each.layout if predicted is None else predicted,

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -213,6 +214,21 @@ class TestRestore:
         own = app.layout_canvas(np.roll(LAYOUT, 16))["background"]
         for canvas in (chosen[page.layout], page.reset_layout(chosen[page.visit])):
             assert np.array_equal(canvas["background"], own)
+
+    def test_three_other_faces_for_the_hole_of_an_attempt(self, app, page, visit, model):
+        visit = press_restore(page, visit, seed=4)[page.visit]
+        first = visit.attempt
+        # What was painted over since is for the next press of "Restore".
+        shown = page.press_others(replace(visit, mask=~visit.mask))
+        visit = shown[page.visit]
+        titles = [attempt.title for attempt in visit.attempts[1:]]
+        assert titles == [f"{i} · seed 5, variation {i}" for i in (2, 3, 4)]
+        assert visit.attempt.title == titles[0] and shown[page.seed] == 5
+        assert np.array_equal(visit.mask, first.mask) and np.array_equal(model.calls[-1].mask, first.mask)
+        assert model.calls[-1].frames is first.frames
+        # Again, and there are three more.
+        again = page.press_others(visit)[page.visit]
+        assert again.attempt.title == "5 · seed 6, variation 2"
 
     def test_a_face_that_was_pointed_out_is_the_one_restored(self, page, visit, model):
         for click in ((15, 10), (25, 10), (20, 18)):

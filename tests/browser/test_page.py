@@ -105,8 +105,12 @@ def test_paint_restore_repaint_and_go_back(open_page, drawn_face):
     assert follows.min() > 0.25 * 300 and follows.max() < 0.75 * 300
 
     page.locator("#attempts button").filter(has_text="1 ·").click()
-    _, back = shown_result(page, unlike=address)
+    address, back = shown_result(page, unlike=address)
     np.testing.assert_array_equal(back, restored)
+
+    press(page, "Show me three other faces")
+    shown_result(page, unlike=address)
+    assert page.locator("#attempts button").filter(has_text="seed 1, variation").count() == 3
 
 
 def test_an_example_opens_with_its_result_and_a_link_of_its_own(open_page, page_url):
