@@ -3,6 +3,8 @@
 A layout is an H x W uint8 array of class ids in the order of CelebAMask-HQ (Lee et al. 2020).
 """
 
+import math
+
 import cv2
 import numpy as np
 import torch
@@ -41,6 +43,12 @@ MEAN_CENTRES = {
 
 SAME_COLOUR = 12
 """A colour no further from a class's than this, in RGB steps, is that class's."""
+
+WORN = tuple(CLASSES.index(name) for name in ("eyeglasses", "hat", "earring", "necklace"))
+"""Classes that a person may have on or not: where none of it is seen, none is missed."""
+
+LEAST_SEEN = 30
+"""Fewer pixels of a class, of 256 x 256, are no sight of it."""
 
 MIRRORED_CLASSES = (0, 1, 2, 3, 5, 4, 7, 6, 9, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 """The class that each class becomes when the picture is flipped left to right."""
@@ -95,6 +103,30 @@ def check_layout(layout):
     if layout.size and (layout.min() < 0 or layout.max() >= NUM_CLASSES):
         raise ValueError(f"The layout holds a number outside the class ids 0 to {NUM_CLASSES - 1}.")
     return layout.astype(np.uint8)
+
+
+def likeliest_layout(logits, mask):
+    """The likeliest class of each pixel; in the hole nothing worn of which nothing is seen beside it.
+
+    Pixel by pixel the likeliest would put pieces of glasses on a face whose eyes are hidden.
+
+    Args:
+        logits: N x 19 x H x W, Stage 1's.
+        mask: N x 1 x H x W, 1 = hole.
+
+    Returns:
+        N x H x W class ids, int64.
+    """
+    layout = logits.argmax(1)
+    hole = mask[:, 0] > 0
+    worn = layout[:, None] == torch.tensor(WORN, device=layout.device)[:, None, None]
+    least = LEAST_SEEN * hole[0].numel() / 256**2
+    unseen = (worn & ~hole[:, None]).sum((2, 3)) < least
+    if (worn & hole[:, None] & unseen[..., None, None]).any():
+        unlikely = torch.zeros(logits.shape[:2], device=logits.device)
+        unlikely[:, WORN] = unlikely[:, WORN].masked_fill(unseen, -math.inf)
+        layout = torch.where(hole, (logits + unlikely[..., None, None]).argmax(1), layout)
+    return layout
 
 
 def one_hot(labels):

@@ -3,6 +3,7 @@ import pytest
 
 from faceinpaint.alignment import FaceFrame
 from faceinpaint.detail import CELL, carry_detail, match_edge, match_tone, pick_sources, soften
+from faceinpaint.semantics import CLASSES
 
 SIDE = 256 // CELL
 
@@ -28,6 +29,18 @@ def test_sources_are_visible_of_the_same_class_and_where_attention_looked(unknow
     assert np.array_equal(layout[source[:, 1], source[:, 0]], layout[y * CELL, x * CELL])
     left = x * CELL < 128
     assert (source[left] == (5 * CELL, 3 * CELL)).all(1).mean() > 0.9
+
+
+def test_a_neck_gives_to_a_face_and_a_stranger_gives_nothing(unknown):
+    attention = np.ones((SIDE * SIDE, SIDE * SIDE), np.float32)
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    layout[:48] = CLASSES.index("neck")
+    layout[48:96] = layout[160:] = layout[:, :64] = layout[:, 192:] = CLASSES.index("cloth")
+    y, x = np.nonzero(unknown[::CELL, ::CELL])
+    source = np.stack([x, y], -1) * CELL + pick_sources(attention, unknown, layout)[y, x]
+    assert (layout[source[:, 1], source[:, 0]] == CLASSES.index("neck")).all()
+    layout[:48] = CLASSES.index("cloth")
+    assert not pick_sources(attention, unknown, layout).any()
 
 
 def test_nothing_visible_has_no_sources():

@@ -9,6 +9,7 @@ from faceinpaint.semantics import (
     PALETTE,
     check_layout,
     layout_to_picture,
+    likeliest_layout,
     mirror_labels,
     one_hot,
     picture_to_layout,
@@ -97,3 +98,38 @@ def test_one_hot(layout):
     assert hot.shape == (1, NUM_CLASSES, 20, 31)
     assert (hot.sum(1) == 1).all()
     assert np.array_equal(hot.argmax(1)[0].numpy(), layout)
+
+
+class TestLikeliestLayout:
+    SKIN, GLASSES, HAT = (CLASSES.index(name) for name in ("skin", "eyeglasses", "hat"))
+
+    @pytest.fixture
+    def mask(self):
+        mask = torch.zeros(2, 1, 256, 256)
+        mask[:, :, 100:150] = 1
+        return mask
+
+    @pytest.fixture
+    def logits(self):
+        """Skin everywhere, and rather glasses where the eyes are hidden."""
+        logits = torch.zeros(2, NUM_CLASSES, 256, 256)
+        logits[:, self.SKIN] = 1
+        logits[:, self.GLASSES, 110:140, 60:190] = 2
+        return logits
+
+    def test_glasses_of_which_nothing_is_seen_are_not_made_up(self, logits, mask):
+        assert (likeliest_layout(logits, mask) == self.SKIN).all()
+
+    def test_glasses_that_show_beside_the_hole_go_on_in_it_on_that_face_alone(self, logits, mask):
+        logits[0, self.GLASSES, 96:100, 60:70] = 2
+        layout = likeliest_layout(logits, mask)
+        assert (layout[0, 110:140, 60:190] == self.GLASSES).all()
+        assert (layout[1] == self.SKIN).all()
+
+    def test_one_worn_thing_is_no_sign_of_another(self, logits, mask):
+        logits[:, self.HAT, :40] = 3
+        layout = likeliest_layout(logits, mask)
+        assert (layout[:, :40] == self.HAT).all() and (layout[:, 40:] == self.SKIN).all()
+
+    def test_what_is_seen_stays(self, logits):
+        assert torch.equal(likeliest_layout(logits, torch.zeros(2, 1, 256, 256)), logits.argmax(1))
