@@ -537,7 +537,7 @@ class Page:
                     label="Your attempts: pick the one you like",
                     columns=3,
                     fit_columns=False,
-                    height=250,
+                    height=400,
                     object_fit="contain",
                     allow_preview=False,
                     buttons=[],

@@ -32,7 +32,7 @@ def close_mouth(layout):
 
 
 def add_glasses(layout):
-    """Put glasses on: two lenses about the eyes and a bridge."""
+    """Put glasses on: two lenses about the eyes, which show through them, and a bridge."""
     edited = layout.copy()
     glasses = np.zeros(layout.shape, np.uint8)
     centres = [_centre(layout, name) for name in _EYES]
@@ -41,7 +41,7 @@ def add_glasses(layout):
     for x, y in centres:
         cv2.ellipse(glasses, ((x, y + 0.06 * apart), (0.72 * apart, 0.52 * apart), angle), 1, -1)
     cv2.line(glasses, *(tuple(map(round, centre)) for centre in centres), 1, max(2, round(0.06 * apart)))
-    edited[glasses > 0] = _ID["eyeglasses"]
+    edited[(glasses > 0) & ~np.isin(layout, [_ID[name] for name in _EYES])] = _ID["eyeglasses"]
     return edited
 
 

@@ -122,7 +122,7 @@ def test_page_names_its_endpoints_and_is_queued(app, page):
     public = {fn.api_name for fn in page.blocks.fns.values() if fn.api_visibility == "public"}
     assert public == {"restore", "predict_layout", "render_layout"}
     model_events = [fn for fn in page.blocks.fns.values() if fn.concurrency_id == "model"]
-    assert len(model_events) == 5 + len(app.PARTS) + len(app.EDITS)
+    assert len(model_events) == 6 + len(app.PARTS) + len(app.EDITS)
     assert all(fn.queue and fn.concurrency_limit == 1 for fn in model_events)
     assert page.blocks.delete_cache == (300, 3000)
 

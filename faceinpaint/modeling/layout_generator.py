@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..semantics import NUM_CLASSES
+from .inputs import start_of_face, with_mirror_image
 from .layers import ResidualBlock, TransformerGrid, conv3x3, double
 
 
@@ -13,7 +14,8 @@ class LayoutGenerator(nn.Module):
 
     The CNN branch (residual blocks, stride 2) sees local texture, the Vision Transformer branch (16 x 16
     patches) the whole face; both end on a grid of 1/16 of the picture and are joined by a 1 x 1 convolution.
-    With an empty mask the network is a face parser.
+    With an empty mask the network is a face parser. What it sees is the visible face joined to the face
+    prior's picture in the hole, the mirror image of that, and the prior's picture by itself.
 
     Either branch can do without the other. The Transformer alone has no finer features to hand to the
     decoder; they are made from its last ones, as in the simple feature pyramid of Li et al. 2022 (ViTDet).
@@ -22,7 +24,7 @@ class LayoutGenerator(nn.Module):
         channels: widths at 1/2, 1/4, 1/8 and 1/16 of the picture's side.
         depth: Transformer blocks.
         heads: attention heads.
-        use_prior: whether the face prior's picture is an input.
+        use_prior: whether the face prior's picture is looked at.
         size: side of the pictures that positions are learnt for, in pixels.
         branches: which encoders there are, "cnn", "vit" or both.
     """
@@ -39,7 +41,7 @@ class LayoutGenerator(nn.Module):
         super().__init__()
         self.use_prior = use_prior
         self.branches = tuple(branches)
-        inputs = 7 if use_prior else 4
+        inputs = 8 + 3 * use_prior
         c1, c2, c3, c4 = self.channels = tuple(channels)
         if "cnn" in self.branches:
             self.stem = nn.Sequential(
@@ -71,7 +73,7 @@ class LayoutGenerator(nn.Module):
         Returns:
             Four feature maps, at 1/2, 1/4, 1/8 and 1/16 of the picture, `channels` wide.
         """
-        inputs = [image * (1 - mask), mask]
+        inputs = [with_mirror_image(start_of_face(image, mask, prior if self.use_prior else None), mask)]
         if self.use_prior:
             inputs.append(prior)
         x = torch.cat(inputs, 1).contiguous(memory_format=torch.channels_last)

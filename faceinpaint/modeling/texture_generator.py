@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..semantics import NUM_CLASSES
+from .inputs import start_of_face, with_mirror_image
 from .layers import TransformerGrid, conv3x3, double
-from .membrane import membrane
 
 
 class ContextualAttention(nn.Module):
@@ -151,8 +151,8 @@ class TextureGenerator(nn.Module):
 
     An encoder with Transformer blocks at 1/16; contextual attention at 1/16, 1/8 and, over 2 x 2 cells, 1/4;
     a decoder that the layout and a summary of the visible face modulate at every scale. The output is a
-    correction of the prior's picture, which is first joined to the visible face: what the prior is off by at
-    the hole's edge is carried into the hole.
+    correction of the prior's picture, which is first joined to the visible face; the encoder sees this and
+    its mirror image.
 
     Args:
         channels: widths at 1/2, 1/4, 1/8 and 1/16 of the picture's side.
@@ -182,7 +182,7 @@ class TextureGenerator(nn.Module):
         self.use_prior = use_prior
         self.use_attention = use_attention
         c1, c2, c3, c4 = self.channels = tuple(channels)
-        self.stem = conv3x3(4 * 7 + NUM_CLASSES, c1)
+        self.stem = conv3x3(4 * 8 + NUM_CLASSES, c1)
         self.down1 = nn.Sequential(PlainBlock(c1, c2, stride=2), PlainBlock(c2, c2))
         self.down2 = nn.Sequential(PlainBlock(c2, c3, stride=2), PlainBlock(c3, c3))
         self.down3 = nn.Sequential(PlainBlock(c3, c4, stride=2), PlainBlock(c4, c4))
@@ -227,10 +227,9 @@ class TextureGenerator(nn.Module):
             N x 3 x H x W, in or near [-1, 1]; with attention, that and N x T x T weights from each cell of
             8 x 8 pixels (row by row) to each known one: zeros in a network without attention.
         """
-        visible = image * (1 - mask)
-        start = prior + membrane(image - prior, mask) if self.use_prior else membrane(image, mask)
+        start = start_of_face(image, mask, prior if self.use_prior else None)
         layout1 = F.avg_pool2d(layout.contiguous(memory_format=torch.channels_last), 2)
-        x = torch.cat([visible, mask, start], 1).contiguous(memory_format=torch.channels_last)
+        x = with_mirror_image(start, mask).contiguous(memory_format=torch.channels_last)
         x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
         f1 = self.stem(torch.cat([x, layout1], 1))
         f2 = self.down1(f1)

@@ -383,7 +383,8 @@ def explain(summary):
         "another face's layout is given for the hole; mean IoU of what is read from the painted hole, where "
         "that layout differs from the true one. The reader is the Stage 1 of the weights named; its mean IoU "
         f"on the true pictures at this size is {summary['reader_mean_iou']:.3f}. Without Stage 1: one "
-        "network of Stage 2's size, without a layout; its obedience is what is read where nothing is obeyed. "
+        "network of Stage 2's size, without a layout; its perceptual loss and its adversary see by VGG19 "
+        "alone, and its obedience is what is read where nothing is obeyed. "
         "ViT encoder only: no CNN pyramid; the decoder's finer features are made from the Transformer's."
     )
 

@@ -50,6 +50,16 @@ def feature_loss(fake, real):
     return sum((f - r).abs().mean(dtype=torch.float32) for f, r in zip(fake, real, strict=True)) / len(fake)
 
 
+def unit_feature_loss(fake, real):
+    """Mean squared distance of the maps' channel vectors brought to length 1, averaged over the list.
+
+    As LPIPS compares them (Zhang et al. 2018, equation 1), without its learnt weights: dark hair, where
+    features are weak, counts as much as a bright edge.
+    """
+    distances = [(_unit(f) - _unit(r)).square().sum(1).mean() for f, r in zip(fake, real, strict=True)]
+    return sum(distances) / len(distances)
+
+
 def style_loss(fake, real):
     """Mean absolute difference of the maps' Gram matrices (Gatys et al. 2016), averaged over the list."""
     return sum((_gram(f) - _gram(r)).abs().mean() for f, r in zip(fake, real, strict=True)) / len(fake)
@@ -69,6 +79,11 @@ def layout_loss(logits, labels, weight):
     )
     weight = weight * (labels >= 0)
     return (loss * weight).sum() / weight.sum().clamp(min=1)
+
+
+def _unit(x):
+    x = x.float()
+    return x * (x.square().sum(1, keepdim=True) + 1e-4).rsqrt()
 
 
 def _gram(x):

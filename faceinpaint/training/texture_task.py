@@ -11,7 +11,7 @@ from ..datasets import UNLABELLED
 from ..layout_editing import EDITS
 from ..metrics import Lpips, psnr
 from ..modeling.texture_generator import TextureGenerator
-from ..semantics import NUM_CLASSES, one_hot
+from ..semantics import NUM_CLASSES, likeliest_layout, one_hot
 from .discriminators import (
     PatchCritic,
     ProjectedDiscriminator,
@@ -20,16 +20,17 @@ from .discriminators import (
     hinge_generator_loss,
 )
 from .loop import Task, adamw, descend
-from .losses import Vgg19Features, feature_loss, layout_loss, style_loss
+from .losses import Vgg19Features, feature_loss, layout_loss, style_loss, unit_feature_loss
 from .sheets import layout_rows, photo_rows, stack_rows
 
 WEIGHTS = {
-    "reconstruction": 6.0,
+    "reconstruction": 3.0,
     "perceptual": 1.3,
-    "style": 0.3,
+    "unit_perceptual": 0.5,
+    "style": 0.5,
     "layout": 0.1,
     "imagined": 1.0,
-    "adversarial": 0.05,
+    "adversarial": 0.1,
 }
 """Weights of the generator's losses."""
 
@@ -77,7 +78,7 @@ class Views(NamedTuple):
     @property
     def judged(self):
         """The features that the projected discriminator judges."""
-        return self.vgg[1:] + self.parser[2:]
+        return self.vgg + self.parser[2:]
 
 
 class TextureTask(Task):
@@ -104,7 +105,7 @@ class TextureTask(Task):
         network = TextureGenerator(**self.arguments)
         if self.objective == "projected":
             parsed = parser.channels[2:] if parser else ()
-            adversary = ProjectedDiscriminator(Vgg19Features.channels[1:] + parsed)
+            adversary = ProjectedDiscriminator(Vgg19Features.channels + parsed)
         else:
             adversary = PatchCritic(3 + 1 + NUM_CLASSES)
         for module in (network, adversary):
@@ -138,10 +139,10 @@ class TextureTask(Task):
                 if self.parser is None:
                     layout = _no_layout(real)
                 else:
-                    labels = self._wanted_labels(real, mask, prior, wanted)
+                    labels = self._wanted_labels(real, mask, prior, wanted, imagined)
                     layout = one_hot(labels)
                 real_views = self._look(real, window, judged)
-                layouts, holes = ([x[window]] * 2 + [x] * len(real_views.parser[2:]) for x in (layout, hole))
+                layouts, holes = ([x[window]] * 3 + [x] * len(real_views.parser[2:]) for x in (layout, hole))
             painted = network(real, mask, prior, layout, generator)
             fake = real + hole * (painted - real)
             fake_views = self._look(fake, window, judged)
@@ -152,9 +153,11 @@ class TextureTask(Task):
                 "perceptual": feature_loss(
                     [f[:kept] for f in fake_views.compared], [f[:kept] for f in real_views.compared]
                 ),
-                "style": style_loss(
-                    [f[:kept] for f in fake_views.vgg[1:]], [f[:kept] for f in real_views.vgg[1:]]
+                "unit_perceptual": unit_feature_loss(
+                    [f[:kept] for f in fake_views.vgg + fake_views.shrunk],
+                    [f[:kept] for f in real_views.vgg + real_views.shrunk],
                 ),
+                "style": style_loss([f[:kept] for f in fake_views.vgg], [f[:kept] for f in real_views.vgg]),
             }
             if imagined:
                 # Only roughly like the prior's draw: the details are the adversary's business.
@@ -276,16 +279,21 @@ class TextureTask(Task):
                 labels[i] = torch.where(takes, other[i], labels[i])
         return labels, hole
 
-    def _wanted_labels(self, image, mask, prior, labels):
-        """Class ids N x H x W to paint from: those given, some roughened as by hand, some by Stage 1."""
+    def _wanted_labels(self, image, mask, prior, labels, imagined):
+        """Class ids N x H x W to paint from: those given, some roughened as by hand, some by Stage 1.
+
+        The last `imagined` samples' are Stage 1's own: the truth's shapes are not those of the draw.
+        """
         height = labels.shape[-1]
         labels[1::PREDICTED_EVERY] = (
             labels[1::PREDICTED_EVERY, ::4, ::4].repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :height]
         )
         chosen = torch.zeros(len(labels), dtype=torch.bool, device=self.device)
         chosen[::PREDICTED_EVERY] = True
+        chosen[len(labels) - imagined :] = True
         chosen |= (labels == UNLABELLED).any(2).any(1)
-        labels[chosen] = self.parser(image[chosen], mask[chosen], prior[chosen]).argmax(1)
+        logits = self.parser(image[chosen], mask[chosen], prior[chosen])
+        labels[chosen] = likeliest_layout(logits, mask[chosen])
         return labels
 
     def _look(self, image, window, judged):

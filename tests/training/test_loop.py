@@ -299,7 +299,8 @@ class TestTasks:
         task = TextureTask(prior, None, self.options(), **TINY_TEXTURE)
         shake(task.networks["texture_generator"]).requires_grad_(True)
         losses = task.step(small, 4000, torch.Generator().manual_seed(0))
-        assert losses.keys() == {"reconstruction", "perceptual", "style", "adversarial", "adversary"}
+        expected = {"reconstruction", "perceptual", "unit_perceptual", "style", "adversarial", "adversary"}
+        assert losses.keys() == expected
         # Layouts have no say, neither in training nor in painting.
         assert not task.networks["texture_generator"].layouts[0].weight.grad.any()
         shake(task.average)
@@ -329,5 +330,5 @@ class TestTasks:
         # Without the prior, as for the ablation.
         task = TextureTask(None, parser, self.options(adversary_from=5000))
         losses, changed = self.learn(task, "texture_generator", batch, shake)
-        assert losses.keys() == {"reconstruction", "perceptual", "style"}
+        assert losses.keys() == {"reconstruction", "perceptual", "unit_perceptual", "style"}
         assert not any(changed)

@@ -11,6 +11,7 @@ from faceinpaint.training.losses import (
     feature_loss,
     layout_loss,
     style_loss,
+    unit_feature_loss,
 )
 
 VGG = Path(__file__).parents[3] / "shared/aids/vgg19/vgg19_conv3_1.safetensors"
@@ -68,6 +69,17 @@ def test_feature_loss_by_hand():
     real = [torch.tensor([2.0, 4.0]), torch.tensor([5.0])]
     assert float(feature_loss(fake, real)) == pytest.approx((1.5 + 5) / 2)
     assert float(feature_loss(fake, fake)) == 0
+
+
+def test_unit_features_are_blind_to_strength_and_compare_by_angle():
+    maps = torch.randn(1, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert float(unit_feature_loss([maps], [30 * maps])) < 1e-6
+    # At a right angle two vectors of length 1 are the square root of 2 apart: everywhere, then in one place.
+    along, across = torch.zeros(2, 1, 8, 4, 4)
+    along[:, 0], across[:, 1] = 0.5, 7
+    assert float(unit_feature_loss([along], [across])) == pytest.approx(2, rel=1e-3)
+    across[:, :, 1:], across[:, :, 0, 1:] = along[:, :, 1:], along[:, :, 0, 1:]
+    assert float(unit_feature_loss([along, maps], [across, maps])) == pytest.approx(1 / 16, rel=1e-3)
 
 
 def test_style_is_blind_to_places_and_sees_the_rest():
