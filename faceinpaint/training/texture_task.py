@@ -142,22 +142,23 @@ class TextureTask(Task):
                     labels = self._wanted_labels(real, mask, prior, wanted, imagined)
                     layout = one_hot(labels)
                 real_views = self._look(real, window, judged)
-                layouts, holes = ([x[window]] * 3 + [x] * len(real_views.parser[2:]) for x in (layout, hole))
+                layouts, holes = (
+                    [x[window]] * len(real_views.vgg) + [x] * len(real_views.parser[2:])
+                    for x in (layout, hole)
+                )
             painted = network(real, mask, prior, layout, generator)
             fake = real + hole * (painted - real)
             fake_views = self._look(fake, window, judged)
 
             weight = batch.valid * (0.2 + 0.8 * hole)
+            ours, truth = (
+                Views(*([f[:kept] for f in view] for view in views)) for views in (fake_views, real_views)
+            )
             losses = {
                 "reconstruction": ((painted - real).abs() * weight)[:kept].mean(),
-                "perceptual": feature_loss(
-                    [f[:kept] for f in fake_views.compared], [f[:kept] for f in real_views.compared]
-                ),
-                "unit_perceptual": unit_feature_loss(
-                    [f[:kept] for f in fake_views.vgg + fake_views.shrunk],
-                    [f[:kept] for f in real_views.vgg + real_views.shrunk],
-                ),
-                "style": style_loss([f[:kept] for f in fake_views.vgg], [f[:kept] for f in real_views.vgg]),
+                "perceptual": feature_loss(ours.compared, truth.compared),
+                "unit_perceptual": unit_feature_loss(ours.vgg + ours.shrunk, truth.vgg + truth.shrunk),
+                "style": style_loss(ours.vgg, truth.vgg),
             }
             if imagined:
                 # Only roughly like the prior's draw: the details are the adversary's business.
