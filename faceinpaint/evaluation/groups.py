@@ -1,6 +1,5 @@
 """Whether everybody is served alike: by skin tone, by pose, and for grey and faded pictures."""
 
-import math
 from functools import partial
 
 import cv2
@@ -8,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..metrics import Lpips, layout_agreement, mean_iou
-from ..semantics import CLASSES
+from ..skin_and_pose import POSES, TONES, groups_of
 from .holes import hide, pair_bands
 from .methods import OURS, restore
 from .report import (
@@ -28,17 +27,6 @@ LIMIT = 1.15
 BAND = 1
 """Holes of 20-40%."""
 
-TONES = {"very light": 55, "light": 41, "intermediate": 28, "tan": 10, "brown": -30, "dark": -90}
-"""Skin tones by their least individual typology angle, in degrees (Del Bino and Bernerd 2013)."""
-
-POSES = {"frontal (below 15°)": 15, "turned (15° to 30°)": 30, "far turned (30° and more)": 91}
-"""Poses by the yaw that they stay below, in degrees."""
-
-NOSE_DEPTH = 0.3
-"""How far the middle of the nose stands before the eyes, in distances between the eyes; as assumed."""
-
-MIN_PIXELS = 12
-
 SHEET_ROWS = 8
 
 _WARM = np.array([1.0, 0.93, 0.8])
@@ -57,68 +45,6 @@ def faded(image):
 
 VERSIONS = {"in colour": lambda image: image, "greyscale": greyscale, "faded": faded}
 """The versions of a picture that are restored; groups of people are measured in colour."""
-
-
-def skin_tone(image, labels):
-    """Individual typology angle of a face, in degrees: high for light skin (Chardon et al. 1991).
-
-    arctan((L* - 50) / b*) of the median L* and b* of the skin. It measures the picture, its light included.
-
-    Args:
-        image: H x W x 3 uint8.
-        labels: H x W class ids.
-
-    Returns:
-        A float, -90 to 90; None where no skin is labelled.
-    """
-    skin = labels == CLASSES.index("skin")
-    if skin.sum() < MIN_PIXELS:
-        return None
-    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[skin]
-    lightness, _, yellow = np.median(lab, axis=0)
-    # Skin without yellow, as in a grey picture, is at the end of the scale.
-    return math.degrees(math.atan((lightness - 50) / max(yellow, 1e-3)))
-
-
-def yaw(labels):
-    """How far a face is turned to the side, in degrees, from where its nose stands between its eyes.
-
-    Args:
-        labels: H x W class ids of an aligned face.
-
-    Returns:
-        A float, 0 to 90, whichever the side; 90 where an eye and its brow are both out of sight, None where
-        the nose is.
-    """
-
-    def centre(*names):
-        for name in names:
-            y, x = np.nonzero(labels == CLASSES.index(name))
-            if x.size >= MIN_PIXELS:
-                return np.array([x.mean(), y.mean()])
-        return None
-
-    nose = centre("nose")
-    right, left = (centre(f"{side} eye", f"{side} brow") for side in ("right", "left"))
-    if nose is None:
-        return None
-    if right is None or left is None:
-        return 90.0
-    across = left - right
-    # Seen from the front the middle of the nose is between the eyes; turning moves it by its depth.
-    offset = (nose - (left + right) / 2) @ across / (across @ across)
-    return math.degrees(math.atan(abs(offset) / NOSE_DEPTH))
-
-
-def groups_of(image, labels):
-    """The names of the groups of people that a face belongs to, such as "skin: light", "pose: frontal"."""
-    tone, turn = skin_tone(image, labels), yaw(labels)
-    named = []
-    if tone is not None:
-        named.append("skin: " + next(name for name, least in TONES.items() if tone >= least))
-    if turn is not None:
-        named.append("pose: " + next(name for name, most in POSES.items() if turn < most))
-    return named
 
 
 def prepare(args):

@@ -258,6 +258,7 @@ class Study:
             sheet_every=10,
             weight=[],
             weight_class=[],
+            weight_group=[],
             share_labelled=0.0,
             device=self.args.device,
             dtype=self.dtype,

@@ -13,7 +13,7 @@ from .sheets import as_images
 EMPTY_SHARE = 0.08
 """Share of samples without a hole: they keep Stage 1 a face parser."""
 
-OLD_SHARE = 0.12
+OLD_SHARE = 0.16
 """Share of samples that lose their colours as old prints do."""
 
 PART_SHARE = 0.25
@@ -118,7 +118,7 @@ def degrade(image, generator):
 
 
 def _recolour(image, uniform):
-    """Other light and white balance for some; an eighth become old prints: grey or sepia, some faded."""
+    """Other light and white balance for some; a sixth become old prints: grey or sepia, some faded."""
     count = len(image)
     touched = (uniform(count, 1, 1, 1) < 0.4).float()
     old = uniform(count, 1, 1, 1) < OLD_SHARE
@@ -131,7 +131,8 @@ def _recolour(image, uniform):
     warmth, fading = (torch.where(old, uniform(count, 1, 1, 1, low=-1.0).clamp(min=0), 0.0) for _ in range(2))
     sepia = torch.tensor([0.2, -0.05, -0.4], device=image.device).view(3, 1, 1)
     image = (1 + image) * (1 + warmth * sepia) - 1
-    return ((1 - 0.4 * fading) * gain * image + offset).clamp(-1, 1)
+    # Paper yellows and ink pales: what fades gets brighter, too.
+    return ((1 - 0.4 * fading) * gain * image + 0.15 * fading + offset).clamp(-1, 1)
 
 
 def _draw_holes(labels, bank, size, uniform, generator):

@@ -54,7 +54,7 @@ def add_train_arguments(parser):
             option("--no-prior", action="store_true", help="train without the face prior")
         option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
         option("--precision", choices=["auto", "fp32", "bf16"], default="auto")
-        for name, what in (("--weight", "PREFIX"), ("--weight-class", "CLASS")):
+        for name, what in (("--weight", "PREFIX"), ("--weight-class", "CLASS"), ("--weight-group", "GROUP")):
             option(
                 name,
                 nargs="*",

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from ..masks import mask_bank
 from ..semantics import CLASSES
+from ..skin_and_pose import groups_of
 from . import distributed
 from .augment import draw_batch
 
@@ -197,7 +198,8 @@ def learning_rate_factor(step, total, warmup):
 
 
 def _sampling_weights(faces, options):
-    """How often each face is drawn: 1, times W for each PREFIX=W of its name and CLASS=W of its layout.
+    """How often each face is drawn: 1, times W for each PREFIX=W of its name, CLASS=W of its layout and
+    GROUP=W of its `groups_of`.
 
     A face whose label map came with it is drawn `share_labelled` more.
     """
@@ -211,6 +213,17 @@ def _sampling_weights(faces, options):
         # Face by face: the labels of all of them as numbers would not fit in memory.
         pixels = torch.stack([(label == CLASSES.index(name)).count_nonzero() for label in faces.labels])
         weights[pixels.cpu() > MIN_CLASS_PIXELS] *= weight
+    if options.weight_group:
+        groups = [
+            groups_of(image[::2, ::2].cpu().numpy(), labels[::2, ::2].cpu().numpy())
+            for image, labels in zip(faces.images, faces.labels, strict=True)
+        ]
+        for prefix, weight in options.weight_group:
+            chosen = torch.tensor([any(name.startswith(prefix) for name in names) for names in groups])
+            if not chosen.any():
+                known = ", ".join(sorted({name for names in groups for name in names}))
+                raise ValueError(f"No face is of a group {prefix}; the groups are: {known}.")
+            weights[chosen] *= weight
     return weights + options.share_labelled * faces.labelled.cpu()
 
 

@@ -60,9 +60,26 @@ def unit_feature_loss(fake, real):
     return sum(distances) / len(distances)
 
 
-def style_loss(fake, real):
-    """Mean absolute difference of the maps' Gram matrices (Gatys et al. 2016), averaged over the list."""
-    return sum((_gram(f) - _gram(r)).abs().mean() for f, r in zip(fake, real, strict=True)) / len(fake)
+def style_loss(fake, real, regions):
+    """Difference of the Gram matrices (Gatys et al. 2016) of each region's features, averaged over the list.
+
+    Absolute and in proportion to the real region's own matrix, so that dark hair counts as much as a bright
+    wall.
+
+    Args:
+        fake: list of N x channels x h x w features.
+        real: likewise.
+        regions: N x R x H x W, 1 inside each region; one that takes less than 1/64 of its picture does not
+            count.
+    """
+    counts = (regions.mean((2, 3)) >= 1 / 64).float()
+    losses = []
+    for f, r in zip(fake, real, strict=True):
+        shares = F.adaptive_avg_pool2d(regions, f.shape[-2:])
+        f, r = _gram(f, shares), _gram(r, shares)
+        error = (f - r).abs().mean((2, 3)) / (r.abs().mean((2, 3)) + 1e-4)
+        losses.append((error * counts).sum() / counts.sum().clamp(min=1))
+    return sum(losses) / len(losses)
 
 
 def layout_loss(logits, labels, weight):
@@ -86,6 +103,8 @@ def _unit(x):
     return x * (x.square().sum(1, keepdim=True) + 1e-4).rsqrt()
 
 
-def _gram(x):
-    x = x.float().flatten(2)
-    return x @ x.mT / x.shape[2]
+def _gram(x, shares):
+    """Gram matrices N x R x channels x channels, each of its region's places alone."""
+    x, shares = x.float().flatten(2), shares.float().flatten(2)
+    weighted = x[:, None] * shares[:, :, None]
+    return weighted @ x.mT[:, None] / (shares.sum(2)[..., None, None] + 1e-6)

@@ -11,7 +11,7 @@ from ..datasets import UNLABELLED
 from ..layout_editing import EDITS
 from ..metrics import Lpips, psnr
 from ..modeling.texture_generator import TextureGenerator
-from ..semantics import NUM_CLASSES, likeliest_layout, one_hot
+from ..semantics import CLASSES, NUM_CLASSES, likeliest_layout, one_hot
 from .discriminators import (
     PatchCritic,
     ProjectedDiscriminator,
@@ -27,8 +27,8 @@ WEIGHTS = {
     "reconstruction": 3.0,
     "perceptual": 1.3,
     "unit_perceptual": 0.5,
-    "style": 0.5,
-    "layout": 0.1,
+    "style": 2.0,
+    "layout": 0.2,
     "imagined": 1.0,
     "adversarial": 0.1,
 }
@@ -44,14 +44,19 @@ PARSED_SIZE = 128
 """Side that larger pictures are shrunk to before Stage 1 looks at them."""
 
 VGG_WINDOW = 96
-"""Side of the random window that VGG19 looks at: its view is local, so a part stands for the whole.
+"""Side of the window in each hole that VGG19 looks at: its view is local, so a part stands for the whole.
 
-Smaller pictures it sees whole; those of twice this side and more also shrunk by half, since the window seldom
-falls on the hole.
+Smaller pictures it sees whole; those of twice this side and more also whole, shrunk by half.
 """
 
 ADVERSARY_RAMP = 2000
 """Images over which a new adversary's weight rises from nothing."""
+
+MATERIALS = [
+    [CLASSES.index(name) for name in names]
+    for names in (("hair",), ("skin", "nose", "neck", "left ear", "right ear"))
+]
+"""Classes of one texture, which is compared by itself; what is of none of them is one more region."""
 
 EDITED_SHARE = 0.125
 """Share of samples painted to another face's layout or a ready-made edit: they teach obedience."""
@@ -131,7 +136,7 @@ class TextureTask(Task):
 
         trust = min(1.0, (seen - self.adversary_from) / ADVERSARY_RAMP)
         judged = trust >= 0
-        window = self._window(real.shape[-1], generator)
+        windows = _windows(hole, generator)
 
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             with torch.no_grad():
@@ -141,14 +146,14 @@ class TextureTask(Task):
                 else:
                     labels = self._wanted_labels(real, mask, prior, wanted, imagined)
                     layout = one_hot(labels)
-                real_views = self._look(real, window, judged)
+                real_views = self._look(real, windows, judged)
                 layouts, holes = (
-                    [x[window]] * len(real_views.vgg) + [x] * len(real_views.parser[2:])
+                    [_crop(x, windows)] * len(real_views.vgg) + [x] * len(real_views.parser[2:])
                     for x in (layout, hole)
                 )
             painted = network(real, mask, prior, layout, generator)
             fake = real + hole * (painted - real)
-            fake_views = self._look(fake, window, judged)
+            fake_views = self._look(fake, windows, judged)
 
             weight = batch.valid * (0.2 + 0.8 * hole)
             ours, truth = (
@@ -158,7 +163,9 @@ class TextureTask(Task):
                 "reconstruction": ((painted - real).abs() * weight)[:kept].mean(),
                 "perceptual": feature_loss(ours.compared, truth.compared),
                 "unit_perceptual": unit_feature_loss(ours.vgg + ours.shrunk, truth.vgg + truth.shrunk),
-                "style": style_loss(ours.vgg, truth.vgg),
+                "style": style_loss(
+                    ours.vgg, truth.vgg, _crop(hole * _materials(batch.labels), windows)[:kept]
+                ),
             }
             if imagined:
                 # Only roughly like the prior's draw: the details are the adversary's business.
@@ -297,11 +304,11 @@ class TextureTask(Task):
         labels[chosen] = likeliest_layout(logits, mask[chosen])
         return labels
 
-    def _look(self, image, window, judged):
-        """What the frozen networks see: VGG19 in a window and, when judged, Stage 1 in the whole picture."""
+    def _look(self, image, windows, judged):
+        """What the frozen networks see: VGG19 in windows and, when judged, Stage 1 in the whole picture."""
         shrunk = self.vgg(F.avg_pool2d(image, 2)) if image.shape[-1] >= 2 * VGG_WINDOW else []
         parsed = self._parse(image) if judged and self.parser is not None else []
-        return Views(self.vgg(image[window]), shrunk, parsed)
+        return Views(self.vgg(_crop(image, windows)), shrunk, parsed)
 
     def _parse(self, image):
         small = F.avg_pool2d(image, max(1, image.shape[-1] // PARSED_SIZE))
@@ -314,12 +321,26 @@ class TextureTask(Task):
         step = labels.shape[-1] // logits.shape[-1]
         return layout_loss(logits, labels[:, ::step, ::step], F.avg_pool2d(hole, step)[:, 0])
 
-    def _window(self, size, generator):
-        """Index of the square that VGG19 sees, at a random place."""
-        side = min(VGG_WINDOW, size)
-        room = (size - side) // 4 + 1
-        top, left = (4 * torch.randint(room, (2,), device=self.device, generator=generator)).tolist()
-        return ..., slice(top, top + side), slice(left, left + side)
+
+def _materials(labels):
+    """Which of N x H x W class ids are of which of the `MATERIALS`, or of none: N x 3 x H x W bool."""
+    kinds = [torch.isin(labels, torch.tensor(classes, device=labels.device)) for classes in MATERIALS]
+    return torch.stack([*kinds, ~torch.stack(kinds).any(0)], 1)
+
+
+def _windows(hole, generator):
+    """Row and column of the top left corner of a window around a random pixel of each hole."""
+    size = hole.shape[-1]
+    side = min(VGG_WINDOW, size)
+    pixel = torch.multinomial(hole.flatten(1) + 1e-9, 1, generator=generator)
+    corner = torch.cat([pixel // size, pixel % size], 1) - side // 2
+    return (corner.clamp(0, size - side) // 4 * 4).tolist()
+
+
+def _crop(x, windows):
+    side = min(VGG_WINDOW, x.shape[-1])
+    parts = [part[:, i : i + side, j : j + side] for part, (i, j) in zip(x, windows, strict=True)]
+    return torch.stack(parts).contiguous(memory_format=torch.channels_last)
 
 
 def _edited(labels, edit):

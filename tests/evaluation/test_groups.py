@@ -8,7 +8,7 @@ from evaluation_fakes import FakeLpips
 from PIL import Image
 
 from faceinpaint.datasets import UNLABELLED, Faces
-from faceinpaint.evaluation.groups import faded, greyscale, groups_of, measure, skin_tone, yaw
+from faceinpaint.evaluation.groups import faded, greyscale, measure
 from faceinpaint.semantics import CLASSES
 
 ID = {name: index for index, name in enumerate(CLASSES)}
@@ -27,29 +27,6 @@ def make_labels(nose=20, size=40):
     labels[10:14, 28:33] = ID["left eye"]
     labels[18:24, nose - 2 : nose + 3] = ID["nose"]
     return labels
-
-
-@pytest.mark.parametrize(("lightness", "yellow", "tone"), [
-    (75, 15, "very light"), (65, 14, "light"), (60, 15, "intermediate"), (55, 16, "tan"), (48, 18, "brown"),
-    (30, 15, "dark"),
-])  # fmt: skip
-def test_tones_follow_the_typology_angle(lightness, yellow, tone):
-    image = np.broadcast_to(skin_colour(lightness, yellow), (40, 40, 3))
-    expected = np.degrees(np.arctan((lightness - 50) / yellow))
-    assert skin_tone(image, make_labels()) == pytest.approx(expected, abs=2.5)
-    assert groups_of(image, make_labels())[0] == f"skin: {tone}"
-    assert skin_tone(image, np.zeros((40, 40), np.uint8)) is None
-
-
-def test_a_face_that_turns_moves_its_nose_to_one_side():
-    assert yaw(make_labels()) == pytest.approx(0, abs=1)
-    assert yaw(make_labels(nose=22)) == pytest.approx(yaw(make_labels(nose=18)))
-    assert 10 < yaw(make_labels(nose=22)) < yaw(make_labels(nose=25)) < 60
-    profile = make_labels()
-    profile[profile == ID["left eye"]] = ID["skin"]
-    assert yaw(profile) == 90
-    assert groups_of(np.full((40, 40, 3), 128), profile)[1] == "pose: far turned (30° and more)"
-    assert yaw(np.zeros((40, 40), np.uint8)) is None
 
 
 def test_versions_lose_colour_and_contrast():

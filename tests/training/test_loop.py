@@ -106,8 +106,8 @@ def make_faces():
 def make_options(out, **changes):
     values = {
         "out": str(out), "stage": "layout", "images": 4 * BATCH, "batch": BATCH, "size": [SIZE, SIZE // 2],
-        "seed": 0, "device": "cpu", "weight": [], "weight_class": [], "share_labelled": 0.0, "half_life": 100,
-        "time_limit": float("inf"), "sheet_every": 1000,
+        "seed": 0, "device": "cpu", "weight": [], "weight_class": [], "weight_group": [],
+        "share_labelled": 0.0, "half_life": 100, "time_limit": float("inf"), "sheet_every": 1000,
     }  # fmt: skip
     return SimpleNamespace(**values | changes)
 
@@ -205,6 +205,19 @@ def test_faces_are_drawn_by_name_class_and_label(tmp_path):
     assert loop._sampling_weights(faces, options).tolist() == [5, 12, 1]
     with pytest.raises(ValueError, match="no class moustache; the classes are background, skin"):
         loop._sampling_weights(faces, make_options(tmp_path, weight_class=[("moustache", 2.0)]))
+
+
+def test_faces_of_a_group_are_drawn_more_often(tmp_path):
+    labels = torch.full((3, 64, 64), CLASSES.index("skin"), dtype=torch.uint8)
+    labels[:, 20:28, 12:24] = CLASSES.index("right eye")
+    labels[:2, 20:28, 40:52] = CLASSES.index("left eye")
+    for label, nose in zip(labels, (32, 45, 20), strict=True):
+        label[30:42, nose - 4 : nose + 4] = CLASSES.index("nose")
+    faces = Faces(["a", "b", "c"], torch.zeros(3, 64, 64, 3, dtype=torch.uint8), labels, labels > 0)
+    options = make_options(tmp_path, weight_group=[("pose: far turned", 3.0), ("skin", 2.0)])
+    assert loop._sampling_weights(faces, options).tolist() == [2, 6, 6]
+    with pytest.raises(ValueError, match="No face is of a group pose: upright; the groups are: pose: far"):
+        loop._sampling_weights(faces, make_options(tmp_path, weight_group=[("pose: upright", 2.0)]))
 
 
 def test_gradients_are_clipped():

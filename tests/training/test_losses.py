@@ -82,12 +82,37 @@ def test_unit_features_are_blind_to_strength_and_compare_by_angle():
     assert float(unit_feature_loss([along, maps], [across, maps])) == pytest.approx(1 / 16, rel=1e-3)
 
 
-def test_style_is_blind_to_places_and_sees_the_rest():
-    real = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    assert float(style_loss([real.flip(-1)], [real])) == pytest.approx(0, abs=1e-6)
-    # Twice the features are four times the Gram matrix.
-    gram = real.flatten(2) @ real.flatten(2).mT / 16
-    assert torch.allclose(style_loss([2 * real], [real]), 3 * gram.abs().mean())
+class TestStyleLoss:
+    @pytest.fixture
+    def real(self):
+        return torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    @pytest.fixture
+    def halves(self):
+        halves = torch.zeros(1, 2, 8, 8)
+        halves[:, 0, :4] = halves[:, 1, 4:] = 1
+        return halves
+
+    def test_blind_to_places_and_sees_the_rest(self, real, halves):
+        assert float(style_loss([real.flip(-1)], [real], halves)) == pytest.approx(0, abs=1e-5)
+        # Twice the features are four times the Gram matrix: off by three times itself.
+        assert float(style_loss([2 * real], [real], halves)) == pytest.approx(3, rel=1e-2)
+
+    def test_each_region_answers_for_itself(self, real, halves):
+        # What changes places with another region is the same overall, yet in neither of the two.
+        assert float(style_loss([real.flip(-2)], [real], halves[:, :1] + halves[:, 1:])) < 1e-5
+        assert float(style_loss([real.flip(-2)], [real], halves)) > 0.1
+
+    def test_a_dim_region_counts_as_much_as_a_bright_one(self, real, halves):
+        scale = halves[:, :1] + 30 * halves[:, 1:]
+        wrong = [scale * (real + halves[:, k : k + 1] * real.roll(1, 1)) for k in (0, 1)]
+        dim, bright = (style_loss([fake], [scale * real], halves) for fake in wrong)
+        assert 0.2 < float(dim / bright) < 5
+
+    def test_outside_the_regions_nothing_counts(self, real, halves):
+        halves[:, 1] = 0
+        assert float(style_loss([real + halves.flip(2)[:, :1]], [real], halves)) == pytest.approx(0, abs=1e-5)
+        assert float(style_loss([2 * real], [real], 0 * halves)) == 0
 
 
 @pytest.fixture(scope="module")

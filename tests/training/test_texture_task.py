@@ -1,0 +1,23 @@
+import torch
+
+from faceinpaint.training.texture_task import VGG_WINDOW, _crop, _windows
+
+
+def test_the_perceptual_losses_look_into_every_hole_wherever_it_is():
+    generator = torch.Generator().manual_seed(0)
+    holes = torch.zeros(64, 1, 256, 256)
+    for hole in holes:
+        row, column = torch.randint(254, (2,), generator=generator).tolist()
+        hole[0, row : row + 2, column : column + 2] = 1
+    holes[0, 0, 0, 0] = holes[1, 0, 255, 255] = 1
+    windows = _windows(holes, generator)
+    seen = _crop(holes, windows)
+    assert seen.shape == (64, 1, VGG_WINDOW, VGG_WINDOW)
+    assert bool((seen.flatten(1).amax(1) == 1).all())
+    # Every level of VGG19 and its layout, at a quarter of the size, begin at the same place.
+    assert all(start % 4 == 0 for window in windows for start in window)
+    # A face without a hole has a window, too; a small picture is seen whole.
+    assert _crop(holes[:1], _windows(0 * holes[:1], generator)).shape[-1] == VGG_WINDOW
+    assert torch.equal(
+        _crop(holes[:2, :, :64, :64], _windows(holes[:2, :, :64, :64], generator)), holes[:2, :, :64, :64]
+    )
