@@ -47,6 +47,8 @@ SAME_COLOUR = 12
 WORN = tuple(CLASSES.index(name) for name in ("eyeglasses", "hat", "earring", "necklace"))
 """Classes that a person may have on or not: where none of it is seen, none is missed."""
 
+HAIR = CLASSES.index("hair")
+
 LEAST_SEEN = 30
 """Fewer pixels of a class, of 256 x 256, are no sight of it."""
 
@@ -126,6 +128,31 @@ def likeliest_layout(logits, mask):
         unlikely = torch.zeros(logits.shape[:2], device=logits.device)
         unlikely[:, WORN] = unlikely[:, WORN].masked_fill(unseen, -math.inf)
         layout = torch.where(hole, (logits + unlikely[..., None, None]).argmax(1), layout)
+    return layout
+
+
+def without_tufts(layout, hole):
+    """Take tufts of hair that stand alone in the hole for what is around them.
+
+    Four of five such tufts of Stage 1's are no hair in truth; they would show as dark blots on a forehead.
+
+    Args:
+        layout: H x W uint8 class ids.
+        hole: H x W bool.
+
+    Returns:
+        H x W uint8 class ids. The largest piece of hair stays, wherever it is.
+    """
+    count, pieces, boxes, _ = cv2.connectedComponentsWithStats((layout == HAIR).astype(np.uint8))
+    if count <= 2:
+        return layout
+    seen = np.bincount(pieces[~hole], minlength=count) > 0
+    seen[[0, 1 + boxes[1:, cv2.CC_STAT_AREA].argmax()]] = True
+    layout = layout.copy()
+    for piece in np.flatnonzero(~seen):
+        tuft = pieces == piece
+        around = (cv2.dilate(tuft.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~tuft
+        layout[tuft] = np.bincount(layout[around]).argmax()
     return layout
 
 

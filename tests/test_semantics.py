@@ -13,6 +13,7 @@ from faceinpaint.semantics import (
     mirror_labels,
     one_hot,
     picture_to_layout,
+    without_tufts,
 )
 
 
@@ -133,3 +134,38 @@ class TestLikeliestLayout:
 
     def test_what_is_seen_stays(self, logits):
         assert torch.equal(likeliest_layout(logits, torch.zeros(2, 1, 256, 256)), logits.argmax(1))
+
+
+class TestWithoutTufts:
+    SKIN, HAIR = CLASSES.index("skin"), CLASSES.index("hair")
+
+    @pytest.fixture
+    def layout(self):
+        """Hair from the top down to row 8, skin below it."""
+        layout = np.full((40, 40), self.SKIN, np.uint8)
+        layout[:8] = self.HAIR
+        return layout
+
+    @pytest.fixture
+    def hole(self):
+        hole = np.zeros((40, 40), bool)
+        hole[4:30, 4:30] = True
+        return hole
+
+    def test_a_tuft_on_the_hidden_forehead_becomes_skin(self, layout, hole):
+        tufted = layout.copy()
+        tufted[12:16, 10:20] = self.HAIR
+        assert np.array_equal(without_tufts(tufted, hole), layout)
+        assert (tufted[12:16, 10:20] == self.HAIR).all()  # its own argument stays as it was
+
+    def test_hair_that_is_seen_or_hangs_together_with_it_stays(self, layout, hole):
+        layout[12:16, 25:35] = self.HAIR  # out of the hole's right edge
+        layout[8:20, 6:8] = self.HAIR  # a strand from the top
+        layout[34:36, 10:20] = self.HAIR  # below the hole
+        assert np.array_equal(without_tufts(layout, hole), layout)
+
+    def test_the_only_hair_stays_though_all_of_it_is_guessed(self, layout):
+        layout[20:22, 20:22] = self.HAIR
+        guessed = without_tufts(layout, np.ones((40, 40), bool))
+        assert (guessed[:8] == self.HAIR).all()
+        assert (guessed[8:] == self.SKIN).all()
