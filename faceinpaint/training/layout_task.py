@@ -11,17 +11,18 @@ from ..semantics import NUM_CLASSES, one_hot
 from .augment import degrade
 from .discriminators import PatchCritic, hinge_discriminator_loss, hinge_generator_loss
 from .loop import Task, adamw, descend
-from .losses import layout_loss
+from .losses import jaccard_loss, layout_loss
 from .sheets import layout_rows, photo_rows, stack_rows
 
 HOLE_WEIGHT = 2.0
 """How much more a hidden pixel counts than a visible one."""
 
 ADVERSARIAL_WEIGHT = 0.02
+JACCARD_WEIGHT = 0.5
 
 
 class LayoutTask(Task):
-    """Cross-entropy over the whole picture, and an adversary that knows how real layouts look.
+    """Cross-entropy and Jaccard loss over the whole picture, and an adversary that knows real layouts.
 
     Args:
         prior: fitted `FacePrior`, or None to train without it.
@@ -63,11 +64,17 @@ class LayoutTask(Task):
             critic.requires_grad_(False)
             verdict = critic(torch.cat([fake, context], 1))
             critic.requires_grad_(True)
+            weight = (valid * (1 + (HOLE_WEIGHT - 1) * hole))[:, 0]
             losses = {
-                "cross_entropy": layout_loss(logits, labels, (valid * (1 + (HOLE_WEIGHT - 1) * hole))[:, 0]),
+                "cross_entropy": layout_loss(logits, labels, weight),
+                "jaccard": jaccard_loss(logits, labels, weight),
                 "adversarial": hinge_generator_loss([verdict], [share]),
             }
-            loss = losses["cross_entropy"] + ADVERSARIAL_WEIGHT * losses["adversarial"]
+            loss = (
+                losses["cross_entropy"]
+                + JACCARD_WEIGHT * losses["jaccard"]
+                + ADVERSARIAL_WEIGHT * losses["adversarial"]
+            )
         descend(self.optimizers["layout_generator"], loss)
 
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):

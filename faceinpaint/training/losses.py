@@ -1,4 +1,4 @@
-"""Perceptual and style losses on VGG19, and cross-entropy for layouts."""
+"""Perceptual and style losses on VGG19, cross-entropy and Jaccard loss for layouts."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ..datasets import UNLABELLED
-from ..semantics import NUM_CLASSES
+from ..semantics import NUM_CLASSES, one_hot
 
 CLASS_WEIGHTS = torch.ones(NUM_CLASSES)
 CLASS_WEIGHTS[[3, 4, 5, 6, 7, 10, 11, 12, 15, 16]] = 2.0
@@ -96,6 +96,27 @@ def layout_loss(logits, labels, weight):
     )
     weight = weight * (labels >= 0)
     return (loss * weight).sum() / weight.sum().clamp(min=1)
+
+
+def jaccard_loss(logits, labels, weight):
+    """1 - soft intersection over union, averaged over the classes that the batch has (Rahman and Wang 2016).
+
+    Classes are pooled over the batch, as `ConfusionMatrix.mean_iou` pools them over a set: an earring
+    counts as much as all skin.
+
+    Args:
+        logits: N x 19 x h x w.
+        labels: N x h x w class ids; `UNLABELLED` pixels do not count.
+        weight: N x h x w, how much each pixel counts.
+    """
+    known = labels != UNLABELLED
+    weight = (weight * known)[:, None]
+    truth = one_hot(labels.masked_fill(~known, 0)) * weight
+    found = logits.float().softmax(1) * weight
+    both = (found * (truth > 0)).sum((0, 2, 3))
+    either = found.sum((0, 2, 3)) + truth.sum((0, 2, 3)) - both
+    present = (truth.sum((0, 2, 3)) > 0).float()
+    return (present * (1 - both / either.clamp(min=1e-6))).sum() / present.sum().clamp(min=1)
 
 
 def _unit(x):

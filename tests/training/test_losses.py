@@ -5,15 +5,18 @@ import torch
 import torch.nn.functional as F
 
 from faceinpaint.datasets import UNLABELLED
+from faceinpaint.semantics import CLASSES, HAIR
 from faceinpaint.training.losses import (
     CLASS_WEIGHTS,
     Vgg19Features,
     feature_loss,
+    jaccard_loss,
     layout_loss,
     style_loss,
     unit_feature_loss,
 )
 
+EARRING = CLASSES.index("earring")
 VGG = Path(__file__).parents[3] / "shared/aids/vgg19/vgg19_conv3_1.safetensors"
 
 
@@ -62,6 +65,47 @@ class TestLayoutLoss:
         good = 10 * F.one_hot(labels, 19).permute(0, 3, 1, 2).float()
         assert layout_loss(good, labels, torch.ones(2, 6, 6)) < 0.5
         assert layout_loss(good, (labels + 1) % 19, torch.ones(2, 6, 6)) > 5
+
+
+class TestJaccardLoss:
+    @pytest.fixture
+    def hair_and_earring(self):
+        """Labels of hair with an earring of one pixel, and logits that are sure of them."""
+        labels = torch.full((1, 8, 8), HAIR)
+        labels[0, 4, 4] = EARRING
+        return labels, 50 * F.one_hot(labels, 19).permute(0, 3, 1, 2).float()
+
+    def test_the_truth_is_no_loss(self, hair_and_earring):
+        labels, logits = hair_and_earring
+        assert float(jaccard_loss(logits, labels, torch.ones(1, 8, 8))) == pytest.approx(0, abs=1e-5)
+
+    def test_a_missed_earring_costs_as_much_as_all_hair_missed(self, hair_and_earring):
+        labels, logits = hair_and_earring
+        all_hair = 50 * F.one_hot(torch.full_like(labels, HAIR), 19).permute(0, 3, 1, 2).float()
+        # The mean of hair's 63 of 64 pixels and of no earring.
+        expected = (1 / 64 + 1) / 2
+        assert float(jaccard_loss(all_hair, labels, torch.ones(1, 8, 8))) == pytest.approx(expected, abs=1e-4)
+
+    def test_only_what_is_labelled_and_weighs_counts(self, hair_and_earring):
+        labels, logits = hair_and_earring
+        logits[0, :, :4] = 0
+        weight = torch.ones(1, 8, 8)
+        assert float(jaccard_loss(logits, labels, weight)) > 0.2
+        weight[0, :2] = 0
+        labels[0, 2:4] = UNLABELLED
+        assert float(jaccard_loss(logits, labels, weight)) == pytest.approx(0, abs=1e-5)
+
+    def test_classes_are_pooled_over_the_batch(self, hair_and_earring):
+        labels, logits = hair_and_earring
+        hair = torch.full_like(labels, HAIR)
+        logits = torch.cat([logits, 50 * F.one_hot(hair, 19).permute(0, 3, 1, 2).float()])
+        loss = jaccard_loss(logits, torch.cat([hair, labels]), torch.ones(2, 8, 8))
+        # One earring found where there is none, one not found: none is in place; hair is off by two pixels.
+        assert float(loss) == pytest.approx((2 / 128 + 1) / 2, abs=1e-4)
+
+    def test_nothing_labelled_is_no_loss(self, logits, labels):
+        loss = jaccard_loss(logits, torch.full_like(labels, UNLABELLED), torch.ones(2, 6, 6))
+        assert float(loss) == 0
 
 
 def test_feature_loss_by_hand():
