@@ -82,6 +82,26 @@ def style_loss(fake, real, regions):
     return sum(losses) / len(losses)
 
 
+def detail_loss(fake, real, regions):
+    """How far each region's fine detail is from being as strong as the true one's.
+
+    Mean absolute logarithm of the ratio of the bands' powers, two octaves of a Laplacian pyramid (Burt and
+    Adelson 1983): losses that compare pixel by pixel, or features place by place, blur what cannot be
+    foretold, such as hair.
+
+    Args:
+        fake: N x 3 x H x W in [-1, 1].
+        real: likewise.
+        regions: as of `style_loss`, N x R x H x W.
+    """
+    counts = (regions.mean((2, 3)) >= 1 / 64).float()
+    losses = [
+        ((_power(f, regions) / _power(r, regions)).log().abs() * counts).sum() / counts.sum().clamp(min=1)
+        for f, r in zip(_bands(fake), _bands(real), strict=True)
+    ]
+    return sum(losses) / len(losses)
+
+
 def layout_loss(logits, labels, weight):
     """Class- and place-weighted cross-entropy with label smoothing 0.02.
 
@@ -122,6 +142,25 @@ def jaccard_loss(logits, labels, weight):
 def _unit(x):
     x = x.float()
     return x * (x.square().sum(1, keepdim=True) + 1e-4).rsqrt()
+
+
+def _bands(image):
+    """The two finest octaves of a picture's brightness, N x 1 x H x W each."""
+    levels = [image.float().mean(1, keepdim=True)]
+    for spacing in (1, 2):
+        x = levels[-1]
+        for axis, padding in (2, (0, 0, spacing, spacing)), (3, (spacing, spacing, 0, 0)):
+            length = x.shape[axis]
+            x = F.pad(x, padding, mode="replicate")
+            before, middle, after = (x.narrow(axis, start * spacing, length) for start in range(3))
+            x = before / 4 + middle / 2 + after / 4
+        levels.append(x)
+    return [finer - coarser for finer, coarser in zip(levels[:-1], levels[1:], strict=True)]
+
+
+def _power(band, regions):
+    """Mean square of N x 1 x H x W over each region, N x R; a little noise is in every picture."""
+    return (band.square() * regions).sum((2, 3)) / regions.sum((2, 3)).clamp(min=1) + 1e-5
 
 
 def _gram(x, shares):

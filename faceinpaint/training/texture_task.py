@@ -20,7 +20,7 @@ from .discriminators import (
     hinge_generator_loss,
 )
 from .loop import Task, adamw, descend
-from .losses import Vgg19Features, feature_loss, layout_loss, style_loss, unit_feature_loss
+from .losses import Vgg19Features, detail_loss, feature_loss, layout_loss, style_loss, unit_feature_loss
 from .sheets import layout_rows, photo_rows, stack_rows
 
 WEIGHTS = {
@@ -28,6 +28,7 @@ WEIGHTS = {
     "perceptual": 1.3,
     "unit_perceptual": 0.5,
     "style": 2.0,
+    "detail": 0.03,
     "layout": 0.2,
     "imagined": 1.0,
     "adversarial": 0.1,
@@ -156,6 +157,7 @@ class TextureTask(Task):
             fake_views = self._look(fake, windows, judged)
 
             weight = batch.valid * (0.2 + 0.8 * hole)
+            regions = _crop(hole * _materials(batch.labels), windows)[:kept]
             ours, truth = (
                 Views(*([f[:kept] for f in view] for view in views)) for views in (fake_views, real_views)
             )
@@ -163,9 +165,8 @@ class TextureTask(Task):
                 "reconstruction": ((painted - real).abs() * weight)[:kept].mean(),
                 "perceptual": feature_loss(ours.compared, truth.compared),
                 "unit_perceptual": unit_feature_loss(ours.vgg + ours.shrunk, truth.vgg + truth.shrunk),
-                "style": style_loss(
-                    ours.vgg, truth.vgg, _crop(hole * _materials(batch.labels), windows)[:kept]
-                ),
+                "style": style_loss(ours.vgg, truth.vgg, regions),
+                "detail": detail_loss(_crop(fake, windows)[:kept], _crop(real, windows)[:kept], regions),
             }
             if imagined:
                 # Only roughly like the prior's draw: the details are the adversary's business.

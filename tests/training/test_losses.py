@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from faceinpaint.semantics import CLASSES, HAIR
 from faceinpaint.training.losses import (
     CLASS_WEIGHTS,
     Vgg19Features,
+    detail_loss,
     feature_loss,
     jaccard_loss,
     layout_loss,
@@ -164,6 +166,36 @@ def vgg():
     if not VGG.exists():
         pytest.skip("needs VGG19 of ../shared")
     return Vgg19Features(VGG)
+
+
+class TestDetailLoss:
+    @pytest.fixture
+    def texture(self):
+        return 0.2 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+    @pytest.fixture
+    def halves(self):
+        regions = torch.zeros(1, 2, 64, 64)
+        regions[:, 0, :, :32] = regions[:, 1, :, 32:] = 1
+        return regions
+
+    def test_strength_counts_and_place_does_not(self, texture, halves):
+        assert float(detail_loss(texture, texture, halves)) == 0
+        assert float(detail_loss(texture.roll(9, 2), texture, halves)) < 0.1
+        # Half as strong is a quarter of the power.
+        assert float(detail_loss(texture / 2, texture, halves)) == pytest.approx(math.log(4), rel=0.02)
+        assert float(detail_loss(2 * texture, texture, halves)) == pytest.approx(math.log(4), rel=0.02)
+
+    def test_what_is_smooth_does_not_count(self, texture, halves):
+        slope = torch.linspace(-0.5, 0.5, 64).expand(1, 3, 64, 64)
+        assert float(detail_loss(texture + slope, texture, halves)) < 0.05
+
+    def test_each_region_is_compared_by_itself(self, texture, halves):
+        fake = texture.clone()
+        fake[..., :32] /= 2
+        assert float(detail_loss(fake, texture, halves)) == pytest.approx(math.log(4) / 2, rel=0.1)
+        halves[:, 0] = 0
+        assert float(detail_loss(fake, texture, halves)) < 0.1
 
 
 class TestVgg19Features:
