@@ -271,7 +271,7 @@ class TestTasks:
     def test_layout(self, prior, batch, shake, tmp_path):
         task = LayoutTask(prior, self.options())
         losses, changed = self.learn(task, "layout_generator", batch, shake)
-        assert losses.keys() == {"cross_entropy", "adversarial", "critic"}
+        assert losses.keys() == {"cross_entropy", "jaccard", "adversarial", "critic"}
         assert all(changed)
         task.update_average(0)
         task.export(tmp_path)
@@ -299,6 +299,7 @@ class TestTasks:
             "reconstruction",
             "perceptual",
             "style",
+            "detail",
             "layout",
             "adversarial",
             "adversary",
@@ -312,7 +313,15 @@ class TestTasks:
         task = TextureTask(prior, None, self.options(), **TINY_TEXTURE)
         shake(task.networks["texture_generator"]).requires_grad_(True)
         losses = task.step(small, 4000, torch.Generator().manual_seed(0))
-        expected = {"reconstruction", "perceptual", "unit_perceptual", "style", "adversarial", "adversary"}
+        expected = {
+            "reconstruction",
+            "perceptual",
+            "unit_perceptual",
+            "style",
+            "detail",
+            "adversarial",
+            "adversary",
+        }
         assert losses.keys() == expected
         # Layouts have no say, neither in training nor in painting.
         assert not task.networks["texture_generator"].layouts[0].weight.grad.any()
@@ -343,5 +352,5 @@ class TestTasks:
         # Without the prior, as for the ablation.
         task = TextureTask(None, parser, self.options(adversary_from=5000))
         losses, changed = self.learn(task, "texture_generator", batch, shake)
-        assert losses.keys() == {"reconstruction", "perceptual", "unit_perceptual", "style"}
+        assert losses.keys() == {"reconstruction", "perceptual", "unit_perceptual", "style", "detail"}
         assert not any(changed)
