@@ -4,7 +4,7 @@ import argparse
 import shlex
 
 from .. import datasets
-from . import diversity, groups, identity, obedience, restoration, texture
+from . import diversity, groups, identity, obedience, restoration, texture, worst
 from .report import add_output_arguments, check_outputs, publish
 
 MEASURES = {
@@ -14,6 +14,7 @@ MEASURES = {
     "texture": (texture.prepare, ()),
     "diversity": (diversity.prepare, ("lpips_net",)),
     "groups": (groups.prepare, ("lpips_net",)),
+    "worst": (worst.prepare, ("lpips_net",)),
 }
 """By name what prepares a measurement, and which arguments are its own.
 
