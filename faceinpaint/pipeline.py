@@ -22,7 +22,7 @@ from .checkpoint import load_network, weights_sha256
 from .detail import carry_detail, match_tone, pick_sources, soften
 from .photos import Photo, check_mask
 from .precision import fast_dtype, settle
-from .semantics import check_layout, likeliest_layout, one_hot, without_tufts
+from .semantics import check_layout, likeliest_layout, one_hot, without_islands
 
 MAX_VARIATIONS = 4
 MAX_SEED = 10**18 - 1  # PyTorch takes 64 bits
@@ -277,7 +277,7 @@ class FaceInpainter:
             logits = _finite(self.layout_generator(image, mask, prior))
         layouts = likeliest_layout(logits, mask).byte().cpu().numpy()
         holes = mask[:, 0].cpu().numpy() > 0
-        return np.stack([without_tufts(layout, hole) for layout, hole in zip(layouts, holes, strict=True)])
+        return np.stack([without_islands(layout, hole) for layout, hole in zip(layouts, holes, strict=True)])
 
     @torch.inference_mode()
     def _regress(self, faces, unknown):

@@ -13,7 +13,7 @@ from faceinpaint.semantics import (
     mirror_labels,
     one_hot,
     picture_to_layout,
-    without_tufts,
+    without_islands,
 )
 
 
@@ -136,8 +136,9 @@ class TestLikeliestLayout:
         assert torch.equal(likeliest_layout(logits, torch.zeros(2, 1, 256, 256)), logits.argmax(1))
 
 
-class TestWithoutTufts:
+class TestWithoutIslands:
     SKIN, HAIR = CLASSES.index("skin"), CLASSES.index("hair")
+    HAT, EARRING = CLASSES.index("hat"), CLASSES.index("earring")
 
     @pytest.fixture
     def layout(self):
@@ -155,17 +156,29 @@ class TestWithoutTufts:
     def test_a_tuft_on_the_hidden_forehead_becomes_skin(self, layout, hole):
         tufted = layout.copy()
         tufted[12:16, 10:20] = self.HAIR
-        assert np.array_equal(without_tufts(tufted, hole), layout)
+        assert np.array_equal(without_islands(tufted, hole), layout)
         assert (tufted[12:16, 10:20] == self.HAIR).all()  # its own argument stays as it was
+
+    def test_a_piece_of_hat_in_hidden_hair_becomes_hair(self, layout, hole):
+        layout[:20] = self.HAIR
+        layout[:3] = self.HAT  # this one is seen
+        speckled = layout.copy()
+        speckled[8:14, 10:20] = self.HAT
+        speckled[10:12, 12:14] = self.EARRING  # within it: what holds both is hair
+        assert np.array_equal(without_islands(speckled, hole), layout)
+
+    def test_an_earring_half_of_which_is_seen_stays(self, layout, hole):
+        layout[26:34, 10:12] = self.EARRING
+        assert np.array_equal(without_islands(layout, hole), layout)
 
     def test_hair_that_is_seen_or_hangs_together_with_it_stays(self, layout, hole):
         layout[12:16, 25:35] = self.HAIR  # out of the hole's right edge
         layout[8:20, 6:8] = self.HAIR  # a strand from the top
         layout[34:36, 10:20] = self.HAIR  # below the hole
-        assert np.array_equal(without_tufts(layout, hole), layout)
+        assert np.array_equal(without_islands(layout, hole), layout)
 
     def test_the_only_hair_stays_though_all_of_it_is_guessed(self, layout):
         layout[20:22, 20:22] = self.HAIR
-        guessed = without_tufts(layout, np.ones((40, 40), bool))
+        guessed = without_islands(layout, np.ones((40, 40), bool))
         assert (guessed[:8] == self.HAIR).all()
         assert (guessed[8:] == self.SKIN).all()
