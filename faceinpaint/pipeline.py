@@ -20,6 +20,7 @@ from .alignment import (
 from .baselines import telea
 from .checkpoint import load_network, weights_sha256
 from .detail import carry_detail, match_tone, pick_sources, soften
+from .modeling.texture_generator import region_around
 from .photos import Photo, check_mask
 from .precision import fast_dtype, settle
 from .semantics import check_layout, likeliest_layout, one_hot, without_islands
@@ -32,6 +33,9 @@ FACE_SIZE = 256
 
 MISPLACED = 0.04
 """Two looks at one whole face differ by less, in distances between the eyes; a hole misleads by more."""
+
+TRUNCATION = 0.6
+"""Variations are drawn this much closer to the likeliest face: bolder ones squint (Brock et al. 2019)."""
 
 HOLE_GREY = 127
 """What hidden pixels of `Result.aligned_input` are shown as."""
@@ -47,7 +51,8 @@ class Result:
         layout: 256 x 256 uint8 class ids, in the frame of the aligned face.
         aligned_input: PIL image, 256 x 256, the face that the networks saw, its hole in grey.
         aligned_mask: 256 x 256 bool, true where they were told that nothing is known.
-        aligned_painting: 256 x 256 x 3 uint8, the face as it was painted, also where it is known.
+        aligned_painting: 256 x 256 x 3 uint8, the face as it was painted, next to the hole also where it is
+            known.
         frames: list of `FaceFrame`, where the restored faces lie in the photo. All of the above is about the
             first one, the one that the mask touches most.
         notes: sentences that the user should read; often none.
@@ -123,6 +128,8 @@ class FaceInpainter:
         for network in (self.frame_regressor, self.layout_generator, self.texture_generator):
             settle(network, self.dtype)
         self.weights_sha256 = weights_sha256
+        # One hole is painted again and again: to other layouts, and in variations.
+        self._prior_factor = functools.lru_cache(maxsize=8)(self._find_prior_factor)
 
     @functools.cached_property
     def detector(self):
@@ -251,7 +258,8 @@ class FaceInpainter:
         for index in range(count):
             latent = None
             if index and self.prior:
-                latent = torch.randn(1, self.prior.components, generator=chooser).to(self.device)
+                latent = TRUNCATION * torch.randn(1, self.prior.components, generator=chooser)
+                latent = latent.to(self.device)
             seen = self._see(pixels[None], unknown[None], latent)
             wanted = self._lay_out(*seen)[0] if layout is None else layout
             variations.append(self._paint(pixels, unknown, wanted, seen, noise))
@@ -268,7 +276,15 @@ class FaceInpainter:
         `latent` draws one of those pictures, see `FacePrior`.
         """
         image, mask = self._tensors(faces, unknown)
-        return image, mask, self.prior(image, mask, latent) if self.prior else image
+        if not self.prior:
+            return image, mask, image
+        factor = self._prior_factor(unknown.tobytes()) if len(unknown) == 1 else None
+        return image, mask, self.prior(image, mask, latent, factor)
+
+    def _find_prior_factor(self, unknown):
+        """`FacePrior.factor` of one hole, the bytes of 256 x 256 bool."""
+        mask = torch.frombuffer(bytearray(unknown), dtype=torch.bool).view(1, 1, FACE_SIZE, FACE_SIZE)
+        return self.prior.factor(mask.to(self.device).float())
 
     @torch.inference_mode()
     def _lay_out(self, image, mask, prior):
@@ -291,7 +307,9 @@ class FaceInpainter:
         """Paint one face, and `seen` of it, to a layout: a `_Painted`; `noise` is a generator."""
         wanted = one_hot(torch.from_numpy(layout)[None].to(self.device))
         with self.autocast():
-            new, attention = self.texture_generator(*seen, wanted, noise, with_attention=True)
+            new, attention = self.texture_generator(
+                *seen, wanted, noise, with_attention=True, region=region_around(unknown)
+            )
         new = (_finite(new)[0].float().clamp(-1, 1) + 1) * 127.5
         new = match_tone(face, unknown, new.round().byte().permute(1, 2, 0).cpu().numpy())
         sources = pick_sources(attention[0].cpu().numpy(), unknown, layout)

@@ -47,6 +47,19 @@ SAME_COLOUR = 12
 WORN = tuple(CLASSES.index(name) for name in ("eyeglasses", "hat", "earring", "necklace"))
 """Classes that a person may have on or not: where none of it is seen, none is missed."""
 
+SMALL_PARTS = tuple(
+    CLASSES.index(part)
+    for part in ("left eye", "right eye", "left brow", "right brow", "mouth", "upper lip", "lower lip")
+)
+"""Classes that every face has and that take little room."""
+
+SMALL_PARTS_GAIN = 3.5
+"""How much the logits of small parts are raised in a hole, times the share of the picture that it takes.
+
+Chosen on validation faces for eyes as large as the true ones: with the right half hidden, or all but the
+border, they have 1.01 and 0.92 of their area, without it 0.70 and 0.41.
+"""
+
 HAIR = CLASSES.index("hair")
 
 ISLANDS = (HAIR, CLASSES.index("hat"), CLASSES.index("earring"))
@@ -111,9 +124,11 @@ def check_layout(layout):
 
 
 def likeliest_layout(logits, mask):
-    """The likeliest class of each pixel; in the hole nothing worn of which nothing is seen beside it.
+    """The likeliest class of each pixel, but for two things that go wrong pixel by pixel in the hole.
 
-    Pixel by pixel the likeliest would put pieces of glasses on a face whose eyes are hidden.
+    Who knows little of where an eye is finds skin likelier at every single pixel: small parts are raised by
+    as much as is hidden. And nothing is worn of which nothing is seen beside the hole: there would be pieces
+    of glasses on a face whose eyes are hidden.
 
     Args:
         logits: N x 19 x H x W, Stage 1's.
@@ -122,8 +137,11 @@ def likeliest_layout(logits, mask):
     Returns:
         N x H x W class ids, int64.
     """
-    layout = logits.argmax(1)
     hole = mask[:, 0] > 0
+    raised = logits.new_zeros(*logits.shape[:2], 1, 1)
+    raised[:, SMALL_PARTS] = SMALL_PARTS_GAIN * hole.to(logits.dtype).mean((1, 2)).view(-1, 1, 1, 1)
+    logits = torch.addcmul(logits, raised, hole[:, None].to(logits.dtype))
+    layout = logits.argmax(1)
     worn = layout[:, None] == torch.tensor(WORN, device=layout.device)[:, None, None]
     least = LEAST_SEEN * hole[0].numel() / 256**2
     unseen = (worn & ~hole[:, None]).sum((2, 3)) < least

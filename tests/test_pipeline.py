@@ -209,6 +209,13 @@ class TestSeeds:
         assert all(np.array_equal(np.asarray(picture)[~hole], photo[~hole]) for picture in pictures)
         assert [p.tobytes() for p in paint()] == [p.tobytes() for p in pictures]
 
+    def test_a_hole_is_filled_alike_after_other_holes(self, inpainter, checkpoint, photo, hole):
+        fresh = FaceInpainter.from_pretrained(checkpoint, device="cpu")
+        expected = fresh(photo, hole.T, align=False).image
+        inpainter(photo, hole, align=False)
+        for _ in range(2):
+            assert np.array_equal(inpainter(photo, hole.T, align=False).image, expected)
+
     def test_seeds_of_the_rest_of_the_program_play_no_part(self, inpainter, photo, hole):
         torch.manual_seed(1)
         first = inpainter(photo, hole, align=False).image

@@ -136,6 +136,33 @@ class TestLikeliestLayout:
         assert torch.equal(likeliest_layout(logits, torch.zeros(2, 1, 256, 256)), logits.argmax(1))
 
 
+class TestSmallPartsOfHiddenFaces:
+    EYE, SKIN = CLASSES.index("left eye"), CLASSES.index("skin")
+
+    @pytest.fixture
+    def logits(self):
+        """Skin everywhere, but that in a corner an eye is nearly as likely."""
+        logits = torch.full((1, NUM_CLASSES, 64, 64), -9.0)
+        logits[:, self.SKIN] = 3
+        logits[:, self.EYE, :8, :8] = 2
+        return logits
+
+    def test_an_eye_of_which_nothing_is_sure_but_that_it_is_there_is_drawn(self, logits):
+        layout = likeliest_layout(logits, torch.ones(1, 1, 64, 64))[0]
+        assert (layout[:8, :8] == self.EYE).all()
+        assert (layout == self.EYE).sum() == 64
+
+    def test_a_small_hole_is_drawn_as_it_is_likeliest(self, logits):
+        mask = torch.zeros(1, 1, 64, 64)
+        mask[..., :16, :16] = 1
+        assert (likeliest_layout(logits, mask) == self.SKIN).all()
+
+    def test_what_is_seen_is_read_as_it_is_likeliest(self, logits):
+        mask = torch.ones(1, 1, 64, 64)
+        mask[..., :8, :8] = 0
+        assert (likeliest_layout(logits, mask) == self.SKIN).all()
+
+
 class TestWithoutIslands:
     SKIN, HAIR = CLASSES.index("skin"), CLASSES.index("hair")
     HAT, EARRING = CLASSES.index("hat"), CLASSES.index("earring")

@@ -1,5 +1,6 @@
 """Stage 2: the face's texture from its visible part and a layout (arXiv 2512.05039, on stage two)."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -7,6 +8,9 @@ from torch import nn
 from ..semantics import NUM_CLASSES
 from .inputs import start_of_face, with_mirror_image
 from .layers import TransformerGrid, conv3x3, double
+
+REACH = 16
+"""How far in pixels the two finest scales carry anything, rounded up: 2 and 2 convolutions, 2 doublings."""
 
 
 class ContextualAttention(nn.Module):
@@ -212,8 +216,8 @@ class TextureGenerator(nn.Module):
         self.top_out = conv3x3(top_channels, 3)
         nn.init.zeros_(self.top_out.weight)
 
-    def forward(self, image, mask, prior, layout, generator=None, with_attention=False):
-        """Paint whole faces; known pixels are for the caller to put back.
+    def forward(self, image, mask, prior, layout, generator=None, with_attention=False, region=None):
+        """Paint faces; known pixels are for the caller to put back.
 
         Args:
             image: N x 3 x H x W in [-1, 1], H and W multiples of 32; hidden pixels are not looked at.
@@ -222,6 +226,8 @@ class TextureGenerator(nn.Module):
             layout: N x 19 x H x W class probabilities.
             generator: of the noise, on the image's device; None for no noise.
             with_attention: also tell where the finest attention looks.
+            region: what `region_around` says of the holes; only there are the two finest scales worked out,
+                and all else is what the painting starts from. None for everywhere.
 
         Returns:
             N x 3 x H x W, in or near [-1, 1]; with attention, that and N x T x T weights from each cell of
@@ -257,14 +263,17 @@ class TextureGenerator(nn.Module):
             x, weights = self.attention2.look(x, mask)
         for block in self.block2:
             x = block(x, l2, generator)
-        x = self.block1(self.reduce1(torch.cat([double(x), f1], 1)), l1, generator)
+        x = self.reduce1(torch.cat([double(_crop(x, region, 4)), _crop(f1, region, 2)], 1))
+        x = self.block1(x, _crop(l1, region, 2), generator)
 
         # Beside the top, whose width is small: colours are a matter of half the size.
         correction = double(self.colours(x).float())
-        top = torch.cat([start, mask], 1).to(x.dtype).contiguous(memory_format=torch.channels_last)
+        top = _crop(torch.cat([start, mask], 1), region).to(x.dtype)
+        top = top.contiguous(memory_format=torch.channels_last)
         x = self.top_noise(self.top_in(torch.cat([double(x), top], 1)), generator)
-        x = self.top_modulate(x, F.relu(self.top_layout(layout)))
-        painted = start + correction + self.top_out(_activate(x)).float()
+        x = self.top_modulate(x, F.relu(self.top_layout(_crop(layout, region))))
+        painted = start.clone()
+        _crop(painted, region).add_(correction + self.top_out(_activate(x)).float())
         if not with_attention:
             return painted
         if not self.use_attention:
@@ -272,6 +281,31 @@ class TextureGenerator(nn.Module):
             return painted, x.new_zeros(len(x), cells, cells)
         # Added up one by one: on a CPU the mean over a dimension takes three times as long.
         return painted, sum(weights.unbind(1))[..., 1:].float() / weights.shape[1]
+
+
+def region_around(mask):
+    """The smallest box around the hole outside of which nothing that is worked out reaches into it.
+
+    Args:
+        mask: H x W bool array, true in the hole; H and W multiples of 4.
+
+    Returns:
+        Its top, bottom, left and right in pixels, multiples of 4.
+    """
+    box = []
+    for axis in (1, 0):
+        hidden = np.flatnonzero(mask.any(axis))
+        first, last = (hidden[0], hidden[-1]) if hidden.size else (0, 0)
+        box += [max(0, first - REACH) // 4 * 4, min(mask.shape[1 - axis], (last + REACH) // 4 * 4 + 4)]
+    return tuple(map(int, box))
+
+
+def _crop(x, region, step=1):
+    """The region's part of N x C x H x W features at 1/`step` of the picture's side."""
+    if region is None:
+        return x
+    top, bottom, left, right = (edge // step for edge in region)
+    return x[..., top:bottom, left:right]
 
 
 def _activate(x):

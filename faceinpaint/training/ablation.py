@@ -44,7 +44,7 @@ from .texture_task import WEIGHTS, TextureTask
 SIZE = 64
 """Side of the pictures."""
 
-COMPONENTS = 64
+COMPONENTS = 128
 """Of the face prior: a quarter of the shipped one's, as in these pictures it is most of the work."""
 
 LAYOUT_NETWORK = {"channels": (16, 32, 64, 128), "heads": 4, "size": SIZE}

@@ -37,7 +37,7 @@ def add_train_arguments(parser):
         stage_parser.add_argument("--out", required=True, help="folder of the weights and of the state file")
         stage_parser.add_argument("--seed", type=int, default=0)
         if stage == "prior":
-            stage_parser.add_argument("--components", type=int, default=256)
+            stage_parser.add_argument("--components", type=int, default=512)
             continue
         option = stage_parser.add_argument
         option("--images", type=int, required=True, help="images to train on in all; the schedule's length")

@@ -4,7 +4,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from faceinpaint.modeling.layout_generator import LayoutGenerator
-from faceinpaint.modeling.texture_generator import ContextualAttention, LayoutModulation, TextureGenerator
+from faceinpaint.modeling.texture_generator import (
+    ContextualAttention,
+    LayoutModulation,
+    TextureGenerator,
+    region_around,
+)
 from faceinpaint.semantics import NUM_CLASSES, one_hot
 
 SIZE = 128
@@ -47,6 +52,28 @@ def test_the_layout_changes_the_picture_where_it_is_changed(network, inputs):
     difference = (network(*others, edited) - network(*others, layout)).abs().mean(1)[0]
     assert difference[40:80, 60:100].mean() > 0.01
     assert difference[40:80, 60:100].mean() > 2 * difference[:, :20].mean()
+
+
+@pytest.mark.parametrize("box", [(52, 76, 48, 60), (0, 30, 90, 128), (5, 128, 0, 128)])
+@torch.inference_mode()
+def test_the_region_of_a_hole_is_painted_as_in_the_whole_picture(network, inputs, box):
+    image, mask, *others = inputs
+    top, bottom, left, right = box
+    mask = torch.zeros_like(mask)
+    mask[..., top:bottom, left:right] = 1
+    region = region_around(mask[0, 0].numpy() > 0)
+    part = network(image, mask, *others, region=region)
+    difference = (part - network(image, mask, *others)).abs().amax(1, keepdim=True)
+    assert (mask * difference).max() < 1e-5
+    top, bottom, left, right = region
+    outside = torch.ones_like(mask)
+    outside[..., top:bottom, left:right] = 0
+    assert (outside * (part - image)).abs().max() < 1e-5
+
+
+def test_no_hole_has_a_region_all_the_same():
+    top, bottom, left, right = region_around(torch.zeros(SIZE, SIZE).numpy() > 0)
+    assert 0 <= top < bottom <= SIZE and 0 <= left < right <= SIZE
 
 
 @torch.inference_mode()
