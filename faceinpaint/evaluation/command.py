@@ -1,20 +1,28 @@
 """`python -m faceinpaint evaluate`: how good restored faces are, on faces and masks never trained on."""
 
 import argparse
+import functools
 import shlex
 
 from .. import datasets
+from ..metrics import Lpips
 from . import diversity, groups, identity, obedience, restoration, texture, worst
 from .report import add_output_arguments, check_outputs, publish
 
+
+def _with_lpips(measure):
+    """What prepares a measurement by the network `args.lpips_net`; ValueError where it is not to be had."""
+    return lambda args: functools.partial(measure, lpips=Lpips(args.lpips_net))
+
+
 MEASURES = {
-    "restoration": (restoration.prepare, ("lpips_net",)),
+    "restoration": (_with_lpips(restoration.measure), ("lpips_net",)),
     "obedience": (obedience.prepare, ("parser",)),
     "identity": (identity.prepare, ("identity",)),
     "texture": (texture.prepare, ()),
-    "diversity": (diversity.prepare, ("lpips_net",)),
-    "groups": (groups.prepare, ("lpips_net",)),
-    "worst": (worst.prepare, ("lpips_net",)),
+    "diversity": (_with_lpips(diversity.measure), ("lpips_net",)),
+    "groups": (_with_lpips(groups.measure), ("lpips_net",)),
+    "worst": (_with_lpips(worst.measure), ("lpips_net",)),
 }
 """By name what prepares a measurement, and which arguments are its own.
 

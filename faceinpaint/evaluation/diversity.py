@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..baselines import BASELINES
-from ..metrics import Lpips, kernel_distance
+from ..metrics import kernel_distance
 from .holes import hide, pair_bands, percent
 from .methods import OURS
 from .report import Report, about, interval, markdown_table, mean_and_half_width, picture_sheet
@@ -23,11 +23,6 @@ SUBSETS = 100
 BATCH_SIZE = 16
 
 SHEET_ROWS = 8
-
-
-def prepare(args):
-    """The measurement with the network `args.lpips_net`; ValueError where it is not to be had."""
-    return partial(measure, lpips=Lpips(args.lpips_net))
 
 
 def measure(inpainter, faces, masks, lpips):

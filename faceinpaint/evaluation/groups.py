@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ..metrics import Lpips, layout_agreement, mean_iou
+from ..metrics import layout_agreement, mean_iou
 from ..skin_and_pose import POSES, TONES, groups_of
 from .holes import hide, pair_bands
 from .methods import OURS, restore
@@ -45,11 +45,6 @@ def faded(image):
 
 VERSIONS = {"in colour": lambda image: image, "greyscale": greyscale, "faded": faded}
 """The versions of a picture that are restored; groups of people are measured in colour."""
-
-
-def prepare(args):
-    """The measurement with the network `args.lpips_net`; ValueError where it is not to be had."""
-    return partial(measure, lpips=Lpips(args.lpips_net))
 
 
 def measure(inpainter, faces, masks, lpips):

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from ..metrics import ConfusionMatrix, Lpips, layout_agreement, psnr, ssim
+from ..metrics import ConfusionMatrix, layout_agreement, psnr, ssim
 from ..semantics import CLASSES, layout_to_picture
 from .holes import hide, pair_masks, percent
 from .methods import OURS, restore
@@ -25,11 +25,6 @@ from .report import (
 )
 
 BATCH_SIZE = 16
-
-
-def prepare(args):
-    """The measurement that `args.lpips_net` asks for; ValueError where that network is not to be had."""
-    return partial(measure, lpips=Lpips(args.lpips_net))
 
 
 def measure(inpainter, faces, masks, lpips):

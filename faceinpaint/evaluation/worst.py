@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from ..metrics import Lpips
 from ..semantics import CLASSES, WORN, layout_to_picture
 from ..skin_and_pose import groups_of
 from .holes import hide, pair_masks, percent
@@ -21,11 +20,6 @@ MIN_PIXELS = 30
 
 LEAST_SHARE = 0.05
 """Rarer traits say nothing: two of 40 may be chance."""
-
-
-def prepare(args):
-    """The measurement with the network `args.lpips_net`; ValueError where it is not to be had."""
-    return partial(measure, lpips=Lpips(args.lpips_net))
 
 
 def measure(inpainter, faces, masks, lpips):

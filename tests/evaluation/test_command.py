@@ -8,7 +8,7 @@ import pytest
 from evaluation_fakes import FakeLpips
 from PIL import Image
 
-from faceinpaint.evaluation import command, restoration
+from faceinpaint.evaluation import command
 from faceinpaint.evaluation.restoration import format_table
 
 
@@ -47,7 +47,7 @@ class TestMain:
                 return np.zeros(mask.shape, np.uint8)
 
         monkeypatch.setitem(sys.modules, "faceinpaint.pipeline", SimpleNamespace(FaceInpainter=Restorer))
-        monkeypatch.setattr(restoration, "Lpips", FakeLpips)
+        monkeypatch.setattr(command, "Lpips", FakeLpips)
         monkeypatch.chdir(tmp_path)
 
         def run(*arguments):
@@ -122,7 +122,7 @@ class TestMain:
     ):
         (tmp_path / "plain.md").write_text("no markers\n")
         (tmp_path / "inline.md").write_text("between <!-- evaluate --> and <!-- /evaluate -->\n")
-        monkeypatch.setattr(restoration, "Lpips", None)
+        monkeypatch.setattr(command, "Lpips", None)
         with pytest.raises(ValueError, match=words):
             run(*arguments)
 
