@@ -12,6 +12,9 @@ from .layers import TransformerGrid, conv3x3, double
 REACH = 16
 """How far in pixels the two finest scales carry anything, rounded up: 2 and 2 convolutions, 2 doublings."""
 
+REACH_AT_QUARTER = 20
+"""The same of the scale at 1/4: 4 convolutions, and the blur of what attention found."""
+
 
 class ContextualAttention(nn.Module):
     """Every position looks at the known ones: contextual attention (Yu et al. 2018) for any mask shape.
@@ -37,34 +40,55 @@ class ContextualAttention(nn.Module):
         self.output = nn.Linear(width, token)
         nn.init.zeros_(self.output.weight)
 
-    def forward(self, x, mask):
+    def forward(self, x, mask, region=None):
         """Add to each position what it finds in the known ones.
 
         Args:
             x: N x channels x H x W features.
             mask: N x 1 x H' x W', 1 = hole, H' a multiple of H.
+            region: box of the positions that look, as `region_around` says it, in pixels of the mask and in
+                whole cells; None for all.
 
         Returns:
-            Features of x's shape.
+            Features of x's shape, or of the region's.
         """
-        return self.look(x, mask)[0]
+        return self.look(x, mask, region)[0]
 
-    def look(self, x, mask):
-        """As `forward`, and each head's weights, N x heads x tokens x (1 + tokens), the learned key first."""
+    def look(self, x, mask, region=None, tell=False):
+        """As `forward`, and where each token looked, the mean over heads.
+
+        Returns:
+            Features, and N x tokens x tokens weights, float32, from each token that is partly hidden to each
+            known one, zeros from all others; None instead unless `tell`.
+        """
         height, width = x.shape[-2:]
+        step = mask.shape[-1] * self.cell // width
         tokens = F.pixel_unshuffle(x, self.cell).flatten(2).mT
         q, k, v = (
             self.query_key_value(self.norm(tokens)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         )
+        known = F.avg_pool2d(1 - mask.float(), step).flatten(1)
+        seen = slice(None)
+        if len(x) == 1 and x.is_cpu:
+            # A batch's samples have other holes each, and to count what is known would hold a GPU up.
+            seen = known[0].nonzero()[:, 0]
+            k, v = k[:, :, seen], v[:, :, seen]
         missing = self.nothing_known.to(k.dtype).view(2, 1, self.heads, 1, -1).expand(-1, len(x), -1, -1, -1)
         k, v = torch.cat([missing[0], k], 2), torch.cat([missing[1], v], 2)
-        known = F.avg_pool2d(1 - mask.float(), mask.shape[-1] * self.cell // x.shape[-1]).flatten(1)
-        bias = F.pad(known, (1, 0), value=1e-2).log()[:, None, None]
-        # Written out: in bfloat16 on a CPU twice as fast as PyTorch's fused kernel.
-        weights = (q * q.shape[-1] ** -0.5 @ k.mT + bias.to(q.dtype)).softmax(-1)
-        found = self.output((weights.to(v.dtype) @ v).transpose(1, 2).flatten(2))
-        found = found.mT.unflatten(2, (height // self.cell, width // self.cell))
-        found = F.pixel_shuffle(found, self.cell)
+        bias = F.pad(known[:, seen], (1, 0), value=1e-2).log()[:, None, None].to(q.dtype)
+        weights = None
+        if tell:
+            weights = known.new_zeros(len(x), known.shape[1], known.shape[1])
+            looking = (known < 1).any(0).nonzero()[:, 0]
+            heads = _attention_weights(q[:, :, looking], k, bias)
+            # Added up one by one: on a CPU the mean over a dimension takes three times as long.
+            found = sum(heads.unbind(1))[..., 1:].float() / self.heads
+            weights[:, looking[:, None], torch.arange(known.shape[1], device=x.device)[seen]] = found
+        x = _crop(x, region, step // self.cell)
+        asking = torch.arange(known.shape[1], device=x.device).view(height // self.cell, width // self.cell)
+        asking = _crop(asking, region, step)
+        found = self.output(_attend(q[:, :, asking.flatten()], k, v, bias).transpose(1, 2).flatten(2))
+        found = F.pixel_shuffle(found.mT.unflatten(2, asking.shape), self.cell)
         return x + (_smooth(found) if self.cell > 1 else found), weights
 
 
@@ -226,12 +250,13 @@ class TextureGenerator(nn.Module):
             layout: N x 19 x H x W class probabilities.
             generator: of the noise, on the image's device; None for no noise.
             with_attention: also tell where the finest attention looks.
-            region: what `region_around` says of the holes; only there are the two finest scales worked out,
-                and all else is what the painting starts from. None for everywhere.
+            region: what `region_around` says of the holes; the finest scales are worked out there only, and
+                all else is what the painting starts from. None for everywhere.
 
         Returns:
             N x 3 x H x W, in or near [-1, 1]; with attention, that and N x T x T weights from each cell of
-            8 x 8 pixels (row by row) to each known one: zeros in a network without attention.
+            8 x 8 pixels (row by row) that is partly hidden to each known one: zeros from all others, and in a
+            network without attention.
         """
         start = start_of_face(image, mask, prior if self.use_prior else None)
         layout1 = F.avg_pool2d(layout.contiguous(memory_format=torch.channels_last), 2)
@@ -259,11 +284,15 @@ class TextureGenerator(nn.Module):
         for block in self.block3:
             x = block(x, l3, generator)
         x = self.reduce2(torch.cat([double(x), f2], 1))
+        wide = _widened(region, mask.shape[-1])
         if self.use_attention:
-            x, weights = self.attention2.look(x, mask)
+            x, weights = self.attention2.look(x, mask, wide, with_attention)
+        else:
+            x = _crop(x, wide, 4)
         for block in self.block2:
-            x = block(x, l2, generator)
-        x = self.reduce1(torch.cat([double(_crop(x, region, 4)), _crop(f1, region, 2)], 1))
+            x = block(x, _crop(l2, wide, 4), generator)
+        x = double(_crop(x, _within(wide, region), 4))
+        x = self.reduce1(torch.cat([x, _crop(f1, region, 2)], 1))
         x = self.block1(x, _crop(l1, region, 2), generator)
 
         # Beside the top, whose width is small: colours are a matter of half the size.
@@ -277,10 +306,9 @@ class TextureGenerator(nn.Module):
         if not with_attention:
             return painted
         if not self.use_attention:
-            cells = x[0, 0].numel() // 64
-            return painted, x.new_zeros(len(x), cells, cells)
-        # Added up one by one: on a CPU the mean over a dimension takes three times as long.
-        return painted, sum(weights.unbind(1))[..., 1:].float() / weights.shape[1]
+            cells = mask[0].numel() // 64
+            return painted, mask.new_zeros(len(x), cells, cells)
+        return painted, weights
 
 
 def region_around(mask):
@@ -300,12 +328,46 @@ def region_around(mask):
     return tuple(map(int, box))
 
 
+def _widened(region, size):
+    """The box around a region that its part of the scale at 1/4 depends on, in whole cells of attention."""
+    if region is None:
+        return None
+    top, bottom, left, right = region
+    return (
+        max(0, top - REACH_AT_QUARTER) // 8 * 8,
+        min(size, (bottom + REACH_AT_QUARTER + 7) // 8 * 8),
+        max(0, left - REACH_AT_QUARTER) // 8 * 8,
+        min(size, (right + REACH_AT_QUARTER + 7) // 8 * 8),
+    )
+
+
+def _within(outer, region):
+    """A region as seen from the corner of the box that it lies in."""
+    if region is None:
+        return None
+    top, bottom, left, right = region
+    return top - outer[0], bottom - outer[0], left - outer[2], right - outer[2]
+
+
 def _crop(x, region, step=1):
     """The region's part of N x C x H x W features at 1/`step` of the picture's side."""
     if region is None:
         return x
     top, bottom, left, right = (edge // step for edge in region)
     return x[..., top:bottom, left:right]
+
+
+def _attend(q, k, v, bias):
+    """What queries find in the values; `bias` is added to the logarithms of the keys' weights."""
+    if q.is_cpu and q.dtype == torch.float32:
+        # A third of the time: there is no tensor of queries x keys to be written and read.
+        return F.scaled_dot_product_attention(q, k, v, bias)
+    # In bfloat16 on a CPU that takes twice as long as the products written out.
+    return _attention_weights(q, k, bias).to(v.dtype) @ v
+
+
+def _attention_weights(q, k, bias):
+    return (q * q.shape[-1] ** -0.5 @ k.mT + bias).softmax(-1)
 
 
 def _activate(x):

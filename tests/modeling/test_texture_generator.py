@@ -62,9 +62,17 @@ def test_the_region_of_a_hole_is_painted_as_in_the_whole_picture(network, inputs
     mask = torch.zeros_like(mask)
     mask[..., top:bottom, left:right] = 1
     region = region_around(mask[0, 0].numpy() > 0)
-    part = network(image, mask, *others, region=region)
-    difference = (part - network(image, mask, *others)).abs().amax(1, keepdim=True)
-    assert (mask * difference).max() < 1e-5
+    part, part_looks = network(image, mask, *others, region=region, with_attention=True)
+    # In a batch everybody's keys are weighed, alone the known ones only.
+    twice = [torch.cat([x, x]) for x in (image, mask, *others)]
+    whole, looks = (output[:1] for output in network(*twice, with_attention=True))
+    difference = (part - whole).abs().amax(1, keepdim=True)
+    assert (mask * difference).max() < 1e-4
+    assert torch.allclose(part_looks, looks, atol=1e-5)
+    hidden = torch.nn.functional.max_pool2d(mask, 8).flatten() > 0
+    known = torch.nn.functional.max_pool2d(1 - mask, 8).flatten() > 0
+    assert (looks[0][hidden].sum(1) > 0.1).all() and not looks[0][~hidden].any()
+    assert not looks[0][:, ~known].any()
     top, bottom, left, right = region
     outside = torch.ones_like(mask)
     outside[..., top:bottom, left:right] = 0
