@@ -20,6 +20,7 @@ from .alignment import (
 from .baselines import telea
 from .checkpoint import load_network, weights_sha256
 from .detail import carry_detail, match_tone, pick_sources, soften
+from .flow import add_strands, find_flow, smooth_along
 from .modeling.texture_generator import region_around
 from .photos import Photo, check_mask
 from .precision import fast_dtype, settle
@@ -311,12 +312,15 @@ class FaceInpainter:
                 *seen, wanted, noise, with_attention=True, region=region_around(unknown)
             )
         new = (_finite(new)[0].float().clamp(-1, 1) + 1) * 127.5
-        new = match_tone(face, unknown, new.round().byte().permute(1, 2, 0).cpu().numpy())
+        new = new.round().byte().permute(1, 2, 0).cpu().numpy()
+        flow = find_flow(new, unknown, layout)
+        new = smooth_along(flow, new, layout)
         sources = pick_sources(attention[0].cpu().numpy(), unknown, layout)
         if sources is not None:
             soft, square = soften(face, unknown, layout), FaceFrame.whole(FACE_SIZE, FACE_SIZE)
             new = carry_detail(face, soft, new, unknown, sources, square)
-        return _Painted(layout, new, sources)
+        new = add_strands(flow, face, new, unknown, layout)
+        return _Painted(layout, match_tone(face, unknown, new), sources)
 
     def _tensors(self, faces, unknown):
         image = torch.from_numpy(np.asarray(faces)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1

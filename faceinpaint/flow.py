@@ -1,0 +1,194 @@
+"""Clean lines and strands: what is painted around the face follows the flow of its neighbourhood.
+
+Where each strand of hair runs can't be known, so networks paint crinkles. The flow can be known: it is what
+visible and painted lines agree on over some width, their structure tensor. The painting is smoothed along it
+(coherence-enhancing filtering, Kyprianidis and Kang 2011), and hidden hair gets strands, noise that is
+smoothed along it (line integral convolution, Cabral and Leedom 1993), to be as finely structured as what is
+seen of it.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .semantics import CLASSES
+
+_HAIR = CLASSES.index("hair")
+
+_FLOWING = np.isin(CLASSES, ("background", "hair", "hat", "earring", "necklace", "neck", "cloth"))
+"""By class, whether it is smoothed. Not the face: its shadings and short lines are what it is known by."""
+
+_FINE, _WIDE = 0.5, 6.0
+"""Blur of the picture whose gradients count, and of the tensor, so far around lines run alike; in pixels."""
+
+_SHRINK = 4
+"""The tensor is blurred on a picture so many times smaller."""
+
+_SEEN_SAY = 2.0
+"""Gradients of what is visible count so much more than those of what was painted."""
+
+_DARKEST, _SHADE_BLUR = 12.0, 6.0
+"""Structure is in proportion to the brightness: of at least so much of 255, blurred by so many pixels."""
+
+_HAIR_REACHES, _REACHES = (1, 3), (1, 3, 7)
+"""How far to both sides each mean along the flow takes from, in pixels; a mean of means, so they add up."""
+
+_HAIR_SHARE = 0.8
+"""How much of the smoothed picture there is in hair; in the rest all of it."""
+
+_STRAND_BLURS = 1.0, 2.0
+"""Strands are finer than the first, and between the two; in pixels."""
+
+_GAIN, _OUTLIER, _COHERENCE = 1.25, 4.0, 0.8
+"""Contrast of strands; structure beyond so many deviations is an edge; power of the coherence they go with.
+
+Chosen, as all numbers here, by LPIPS and the power spectrum of hair on 160 validation pictures: LPIPS 0.0769
+without this module, 0.0732 with it, 0.0729 with a gain of 1, which leaves a sixth of the power away.
+"""
+
+_NORMAL = 0.455
+"""Median of the square of a normal variable of deviation 1."""
+
+_SHADES = 0.4, 1.6
+"""Strands are at least and at most so bright against those in hair of middling brightness."""
+
+_LEAST_SEEN, _LEAST_HIDDEN = 200, 50
+"""With fewer pixels of visible or of hidden hair there is nothing to go by, or to do."""
+
+
+class Flow(NamedTuple):
+    """Where lines run: unit vectors (x, y), H x W x 2, and how far they agree, H x W from 0 to 1; float32."""
+
+    direction: np.ndarray
+    coherence: np.ndarray
+
+
+def find_flow(painted, unknown, layout):
+    """The flow of what is around the face.
+
+    Args:
+        painted: size x size x 3 uint8, the painted face, where it is visible, too: beside the hole's edge the
+            photo has another brightness, and that would count as a line.
+        unknown: size x size bool, true where it is hidden.
+        layout: size x size class ids.
+
+    Returns:
+        A `Flow` of size x size.
+    """
+    light = _light(painted)
+    hair = (layout == _HAIR).astype(np.uint8)
+    # Where hair ends is not where it flows.
+    weight = _FLOWING[layout] & (cv2.erode(hair, np.ones((3, 3), np.uint8)) == hair)
+    weight = weight * np.where(unknown, 1, _SEEN_SAY).astype(np.float32) / _shade(light)
+    fine = cv2.GaussianBlur(light, (0, 0), _FINE)
+    x, y = (cv2.Scharr(fine, cv2.CV_32F, *order) * weight for order in ((1, 0), (0, 1)))
+    tensor = np.stack([x * x, x * y, y * y], -1)
+    tensor = cv2.resize(tensor, None, fx=1 / _SHRINK, fy=1 / _SHRINK, interpolation=cv2.INTER_AREA)
+    tensor = cv2.GaussianBlur(tensor, (0, 0), _WIDE / _SHRINK)
+    xx, xy, yy = cv2.split(cv2.resize(tensor, light.shape[::-1], interpolation=cv2.INTER_LINEAR))
+    along = 0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2
+    coherence = np.hypot(xx - yy, 2 * xy) / (xx + yy + 1e-6)
+    return Flow(np.stack([np.cos(along), np.sin(along)], -1), coherence)
+
+
+def smooth_along(flow, painted, layout):
+    """Take the crinkles out of hair, clothes and background, not out of the face.
+
+    All of the painting is smoothed, the visible part, too: `detail.match_edge` tells by it what the networks
+    miss beside the hole's edge.
+
+    Args:
+        flow: from `find_flow`.
+        painted: the painted face that it was found in.
+        layout: size x size class ids.
+
+    Returns:
+        The painted face, smoothed.
+    """
+    hair = layout == _HAIR
+    parts = np.stack([hair, _FLOWING[layout] & ~hair], -1).astype(np.float32)
+    light = _light(painted)
+    # The means of hair are of hair alone, and those of the rest of the rest.
+    sums = np.concatenate([parts * light[..., None], parts], -1)
+    for reach in _REACHES:
+        sums = _mean_along(flow, sums, reach)
+        if reach == _HAIR_REACHES[-1]:
+            hair_sums = sums
+    smooth_hair = hair_sums[..., 0] / np.maximum(hair_sums[..., 2], 1e-3)
+    smooth_rest = sums[..., 1] / np.maximum(sums[..., 3], 1e-3)
+    return _add(
+        painted, _HAIR_SHARE * _soft(layout) * (smooth_hair - light) + parts[..., 1] * (smooth_rest - light)
+    )
+
+
+def add_strands(flow, face, painted, unknown, layout, seed=0):
+    """Give hidden hair the fine structure that the visible hair has.
+
+    Args:
+        flow: from `find_flow`.
+        face: size x size x 3 uint8, the aligned face.
+        painted: size x size x 3 uint8, the painted face with its grain.
+        unknown: size x size bool, true where it was painted.
+        layout: size x size class ids.
+        seed: of the strands.
+
+    Returns:
+        The painted face, with strands where `unknown`.
+    """
+    hair = (layout == _HAIR).astype(np.uint8)
+    beside = cv2.dilate(unknown.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    seen = (cv2.erode(hair, np.ones((7, 7), np.uint8)) > 0) & ~beside
+    hidden = cv2.erode(hair * unknown, np.ones((5, 5), np.uint8)) > 0
+    if np.count_nonzero(seen) < _LEAST_SEEN or np.count_nonzero(hidden) < _LEAST_HIDDEN:
+        return painted
+    light = _light(np.where(unknown[..., None], painted, face))
+    shade = _shade(light)
+    shade = np.clip(shade / np.median(shade[seen]), *_SHADES)
+    lines = np.random.default_rng(seed).standard_normal(light.shape, np.float32)
+    for reach in _HAIR_REACHES:
+        lines = _mean_along(flow, lines, reach)
+    strands = np.zeros_like(light)
+    for now, line in zip(_bands(light), _bands(lines), strict=True):
+        power = now[seen] ** 2
+        wanted = np.minimum(power, _OUTLIER**2 / _NORMAL * np.median(power)).mean()
+        lacking = max(0, wanted - np.mean((now[hidden] / shade[hidden]) ** 2))
+        strands += _GAIN * np.sqrt(lacking / line[hidden].var()) * line
+    strands *= shade * flow.coherence**_COHERENCE * _soft(layout)
+    return _add(painted, np.where(unknown, strands, 0))
+
+
+def _mean_along(flow, values, reach):
+    """Means of `values`, H x W (x C) float32, in three places: here and at `reach` pixels to both sides."""
+    height, width = values.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    step = reach * flow.direction
+    total = values
+    for sign in (-1, 1):
+        way = cv2.convertMaps(x + sign * step[..., 0], y + sign * step[..., 1], cv2.CV_16SC2)
+        total = total + cv2.remap(values, *way, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return total / 3
+
+
+def _bands(light):
+    """What of H x W brightness is as fine as strands are, finest first."""
+    blurred = [light, *(cv2.GaussianBlur(light, (0, 0), blur) for blur in _STRAND_BLURS)]
+    return [finer - coarser for finer, coarser in zip(blurred, blurred[1:], strict=False)]
+
+
+def _light(picture):
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+
+def _shade(light):
+    return np.maximum(cv2.GaussianBlur(light, (0, 0), _SHADE_BLUR), _DARKEST)
+
+
+def _soft(layout):
+    """How far inside the hair a pixel is, H x W float32 from 0 to 1."""
+    hair = cv2.erode((layout == _HAIR).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return cv2.GaussianBlur(hair.astype(np.float32), (0, 0), 1.5)
+
+
+def _add(painted, change):
+    return np.clip(painted + change[..., None], 0, 255).round().astype(np.uint8)

@@ -1,0 +1,93 @@
+import cv2
+import numpy as np
+import pytest
+
+from faceinpaint.flow import add_strands, find_flow, smooth_along
+from faceinpaint.semantics import CLASSES
+
+HAIR, SKIN, CLOTH = (CLASSES.index(name) for name in ("hair", "skin", "cloth"))
+
+
+@pytest.fixture
+def unknown():
+    area = np.zeros((256, 256), bool)
+    area[64:192, 96:224] = True
+    return area
+
+
+def stripes(angle, contrast=40, width=2):
+    """Lines at an angle in degrees, 256 x 256 x 3 uint8, with some noise: what combed hair looks like."""
+    y, x = np.mgrid[:256, :256]
+    across = x * np.sin(np.radians(angle)) - y * np.cos(np.radians(angle))
+    light = 110 + contrast * np.sin(across / width) + np.random.default_rng(0).normal(0, 4, (256, 256))
+    return np.repeat(light[..., None], 3, -1).clip(0, 255).astype(np.uint8)
+
+
+def fine(picture):
+    """What is finer than 2 pixels."""
+    return picture - cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 2)
+
+
+def roughness(picture, axis):
+    """How much the middle of the hole differs from pixel to pixel down (axis 0) or across (axis 1)."""
+    return np.abs(np.diff(picture[80:176, 112:208, 0].astype(float), axis=axis)).mean()
+
+
+@pytest.mark.parametrize("angle", [0, 30, 90, 135])
+def test_the_flow_is_that_of_the_lines(unknown, angle):
+    flow = find_flow(stripes(angle), unknown, np.full((256, 256), HAIR, np.uint8))
+    towards = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    assert np.abs(flow.direction[16:-16, 16:-16] @ towards).min() > 0.99
+    assert flow.coherence[16:-16, 16:-16].min() > 0.9
+
+
+def test_lines_are_smoothed_along_and_not_across_and_the_face_not_at_all(unknown):
+    crinkled = stripes(90)
+    for name, smoothed in ((HAIR, True), (CLOTH, True), (SKIN, False)):
+        layout = np.full((256, 256), name, np.uint8)
+        smooth = smooth_along(find_flow(crinkled, unknown, layout), crinkled, layout)
+        if not smoothed:
+            np.testing.assert_array_equal(smooth, crinkled)
+            continue
+        assert roughness(smooth, 0) < 0.6 * roughness(crinkled, 0)
+        assert roughness(smooth, 1) > 0.9 * roughness(crinkled, 1)
+
+
+def test_hair_and_what_is_beside_it_do_not_mix(unknown):
+    layout = np.full((256, 256), CLOTH, np.uint8)
+    layout[:, 160:] = HAIR
+    painted = np.full((256, 256, 3), 200, np.uint8)
+    painted[:, 160:] = 40
+    # Lines that run from one into the other.
+    painted[::8] = painted[::8] // 5 * 4
+    smooth = smooth_along(find_flow(painted, unknown, layout), painted, layout)
+    assert smooth[:, :160].min() >= 150
+    assert smooth[:, 160:].max() <= 50
+
+
+def test_hidden_hair_gets_strands_as_strong_as_those_seen_and_nothing_else_does(unknown):
+    layout = np.full((256, 256), HAIR, np.uint8)
+    layout[:, 200:] = SKIN
+    lively, blurred = stripes(90, 30, 0.8), stripes(90, 5, 0.8)
+    painted = np.where(unknown[..., None], stripes(90, 20, 5), lively)
+    flow = find_flow(painted, unknown, layout)
+    result = add_strands(flow, lively, painted, unknown, layout)
+    np.testing.assert_array_equal(result, add_strands(flow, lively, painted, unknown, layout))
+    np.testing.assert_array_equal(result[~unknown], painted[~unknown])
+    np.testing.assert_array_equal(result[:, 204:], painted[:, 204:])
+    middle = np.s_[80:176, 112:190, 0]
+    assert fine(painted)[middle].std() < 0.3 * fine(lively)[middle].std()
+    assert 0.5 < fine(result)[middle].std() / fine(lively)[middle].std() < 1.2
+    added = (result.astype(float) - painted)[middle]
+    assert np.abs(np.diff(added, axis=0)).mean() < 0.6 * np.abs(np.diff(added, axis=1)).mean()
+    # A blurred photo's hair stays as blurred as it is.
+    blurred = add_strands(flow, blurred, painted, unknown, layout)
+    assert (blurred.astype(float) - painted)[middle].std() < 0.2 * added.std()
+
+
+def test_without_visible_hair_there_are_no_strands(unknown):
+    layout = np.full((256, 256), SKIN, np.uint8)
+    layout[unknown] = HAIR
+    painted = stripes(90)
+    flow = find_flow(painted, unknown, layout)
+    assert add_strands(flow, painted, painted, unknown, layout) is painted
