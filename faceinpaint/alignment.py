@@ -678,8 +678,11 @@ def _hidden_in(hidden, matrix, width, height):
 def _warp(source, matrix, width, height):
     """Resample H x W (x C) `source` along the similarity `matrix`: bicubic, with a box filter to shrink.
 
-    Float values come out as the sum of absolute contributions, which for a mask is what counts.
+    Float values come out as the sum of absolute contributions, which for a mask is what counts. Where nothing
+    moves, `source` itself is the result.
     """
+    if source.shape[:2] == (height, width) and np.array_equal(matrix, np.eye(2, 3)):
+        return source
     inverse = cv2.invertAffineTransform(matrix)
     step = math.hypot(*inverse[:, 0])
     # Only the part of a large photo that is needed, plus the reach of the filter.

@@ -159,7 +159,7 @@ def _edge_offset(photo, painted, hole, step):
     ]
     offset = np.zeros(painted.shape, np.int16)
     # The blurs end at four times their width.
-    near = _around(hole, math.ceil(max(ring + 4 * sigma for sigma, ring, _ in levels)) + 2)
+    near = around(hole, math.ceil(max(ring + 4 * sigma for sigma, ring, _ in levels)) + 2)
     photo, painted, hole = photo[near], painted[near], hole[near]
     outside = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 3)
     inside = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3)
@@ -174,7 +174,7 @@ def _edge_offset(photo, painted, hole, step):
     return offset
 
 
-def _around(area, margin):
+def around(area, margin):
     """The part of the picture, as slices, that holds the bool area with a margin of so many pixels."""
     here = []
     for axis in (1, 0):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from .detail import around
 from .semantics import CLASSES
 
 _HAIR = CLASSES.index("hair")
@@ -34,11 +35,17 @@ _DARKEST, _SHADE_BLUR = 12.0, 6.0
 _HAIR_REACHES, _REACHES = (1, 3), (1, 3, 7)
 """How far to both sides each mean along the flow takes from, in pixels; a mean of means, so they add up."""
 
+_MARGIN = 32
+"""So far around the hole the painting is smoothed: `match_edge` looks 21 pixels off, the means 11 further."""
+
 _HAIR_SHARE = 0.8
 """How much of the smoothed picture there is in hair; in the rest all of it."""
 
 _STRAND_BLURS = 1.0, 2.0
 """Strands are finer than the first, and between the two; in pixels."""
+
+_BLUR_REACH = 8
+"""Where the wider one ends."""
 
 _GAIN, _OUTLIER, _COHERENCE = 1.25, 4.0, 0.8
 """Contrast of strands; structure beyond so many deviations is an edge; power of the coherence they go with.
@@ -92,27 +99,37 @@ def find_flow(painted, unknown, layout):
     return Flow(np.stack([np.cos(along), np.sin(along)], -1), coherence)
 
 
-def smooth_along(flow, painted, layout):
+def smooth_along(flow, painted, unknown, layout):
     """Take the crinkles out of hair, clothes and background, not out of the face.
 
-    All of the painting is smoothed, the visible part, too: `detail.match_edge` tells by it what the networks
-    miss beside the hole's edge.
+    The painting of what is visible beside the hole is smoothed, too: `detail.match_edge` tells by it what the
+    networks miss there.
 
     Args:
         flow: from `find_flow`.
         painted: the painted face that it was found in.
+        unknown: size x size bool, true where it is hidden.
         layout: size x size class ids.
 
     Returns:
-        The painted face, smoothed.
+        The painted face, smoothed in the hole and around it.
     """
+    if not unknown.any():
+        return painted
+    near = around(unknown, _MARGIN)
+    painted = painted.copy()
+    painted[near] = _smooth(flow.direction[near], painted[near], layout[near])
+    return painted
+
+
+def _smooth(direction, painted, layout):
     hair = layout == _HAIR
     parts = np.stack([hair, _FLOWING[layout] & ~hair], -1).astype(np.float32)
     light = _light(painted)
     # The means of hair are of hair alone, and those of the rest of the rest.
     sums = np.concatenate([parts * light[..., None], parts], -1)
     for reach in _REACHES:
-        sums = _mean_along(flow, sums, reach)
+        sums = _mean_along(direction, sums, reach)
         if reach == _HAIR_REACHES[-1]:
             hair_sums = sums
     smooth_hair = hair_sums[..., 0] / np.maximum(hair_sums[..., 2], 1e-3)
@@ -145,24 +162,27 @@ def add_strands(flow, face, painted, unknown, layout, seed=0):
     light = _light(np.where(unknown[..., None], painted, face))
     shade = _shade(light)
     shade = np.clip(shade / np.median(shade[seen]), *_SHADES)
-    lines = np.random.default_rng(seed).standard_normal(light.shape, np.float32)
+    near = around(unknown & (hair > 0), sum(_HAIR_REACHES) + _BLUR_REACH)
+    lines = np.random.default_rng(seed).standard_normal(light.shape, np.float32)[near]
     for reach in _HAIR_REACHES:
-        lines = _mean_along(flow, lines, reach)
-    strands = np.zeros_like(light)
+        lines = _mean_along(flow.direction[near], lines, reach)
+    strands = np.zeros_like(lines)
     for now, line in zip(_bands(light), _bands(lines), strict=True):
         power = now[seen] ** 2
         wanted = np.minimum(power, _OUTLIER**2 / _NORMAL * np.median(power)).mean()
         lacking = max(0, wanted - np.mean((now[hidden] / shade[hidden]) ** 2))
-        strands += _GAIN * np.sqrt(lacking / line[hidden].var()) * line
-    strands *= shade * flow.coherence**_COHERENCE * _soft(layout)
-    return _add(painted, np.where(unknown, strands, 0))
+        strands += _GAIN * np.sqrt(lacking / line[hidden[near]].var()) * line
+    strands *= shade[near] * flow.coherence[near] ** _COHERENCE * _soft(layout[near])
+    painted = painted.copy()
+    painted[near] = _add(painted[near], np.where(unknown[near], strands, 0))
+    return painted
 
 
-def _mean_along(flow, values, reach):
+def _mean_along(direction, values, reach):
     """Means of `values`, H x W (x C) float32, in three places: here and at `reach` pixels to both sides."""
     height, width = values.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    step = reach * flow.direction
+    step = reach * direction
     total = values
     for sign in (-1, 1):
         way = cv2.convertMaps(x + sign * step[..., 0], y + sign * step[..., 1], cv2.CV_16SC2)

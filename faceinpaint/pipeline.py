@@ -314,7 +314,7 @@ class FaceInpainter:
         new = (_finite(new)[0].float().clamp(-1, 1) + 1) * 127.5
         new = new.round().byte().permute(1, 2, 0).cpu().numpy()
         flow = find_flow(new, unknown, layout)
-        new = smooth_along(flow, new, layout)
+        new = smooth_along(flow, new, unknown, layout)
         sources = pick_sources(attention[0].cpu().numpy(), unknown, layout)
         if sources is not None:
             soft, square = soften(face, unknown, layout), FaceFrame.whole(FACE_SIZE, FACE_SIZE)

@@ -45,7 +45,7 @@ def test_lines_are_smoothed_along_and_not_across_and_the_face_not_at_all(unknown
     crinkled = stripes(90)
     for name, smoothed in ((HAIR, True), (CLOTH, True), (SKIN, False)):
         layout = np.full((256, 256), name, np.uint8)
-        smooth = smooth_along(find_flow(crinkled, unknown, layout), crinkled, layout)
+        smooth = smooth_along(find_flow(crinkled, unknown, layout), crinkled, unknown, layout)
         if not smoothed:
             np.testing.assert_array_equal(smooth, crinkled)
             continue
@@ -60,7 +60,7 @@ def test_hair_and_what_is_beside_it_do_not_mix(unknown):
     painted[:, 160:] = 40
     # Lines that run from one into the other.
     painted[::8] = painted[::8] // 5 * 4
-    smooth = smooth_along(find_flow(painted, unknown, layout), painted, layout)
+    smooth = smooth_along(find_flow(painted, unknown, layout), painted, unknown, layout)
     assert smooth[:, :160].min() >= 150
     assert smooth[:, 160:].max() <= 50
 
