@@ -58,7 +58,7 @@ def draw_batch(faces, bank, indices, size, generator, moved_share=0.5):
         indices: which faces, N int64.
         size: side of the batch's pictures; S must be a multiple of it.
         generator: torch generator on the device.
-        moved_share: share of samples that are zoomed, turned and shifted a little.
+        moved_share: share of samples that are zoomed, stretched, turned and shifted a little.
     """
     device = faces.images.device
 
@@ -88,13 +88,15 @@ def draw_batch(faces, bank, indices, size, generator, moved_share=0.5):
     # The others stay as they are: resampling costs sharpness, and time.
     moved = int(moved_share * count)
     if moved:
-        zoom = uniform(moved, low=0.95, high=1.08)
-        angle = uniform(moved, low=-0.08, high=0.08)
+        zoom = uniform(moved, 1, low=0.92, high=1.1)
+        # Rounder and longer faces than there are: people, not only pictures, are to differ.
+        stretch = uniform(moved, 1, low=0.94, high=1.06)
+        angle = uniform(moved, 1, low=-0.1, high=0.1)
         shift = uniform(moved, 2, low=-0.06, high=0.06)
-        cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
-        theta = torch.stack(
-            [torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1
-        )
+        width, height = zoom * stretch, zoom / stretch
+        rows = [angle.cos() / width, -angle.sin() / height, shift[:, :1]]
+        rows += [angle.sin() / width, angle.cos() / height, shift[:, 1:]]
+        theta = torch.cat(rows, 1).view(-1, 2, 3)
         grid = F.affine_grid(theta, image[:moved].shape, align_corners=False)
         image[:moved] = F.grid_sample(image[:moved], grid, padding_mode="reflection", align_corners=False)
         valid[:moved] = F.grid_sample(valid[:moved], grid, mode="nearest", align_corners=False)
