@@ -283,7 +283,7 @@ class TestTasks:
     def test_frame(self, batch, shake, tmp_path):
         task = FrameTask(self.options())
         losses, _ = self.learn(task, "frame_regressor", batch, shake)
-        assert losses.keys() == {"distance"}
+        assert losses.keys() == {"logarithm", "distance"}
         task.export(tmp_path)
         assert load_network(tmp_path, "frame_regressor").size == 128
         assert task.validate(batch).keys() == {"median", "near"}
