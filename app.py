@@ -889,7 +889,7 @@ class Page:
             *result.notes,
             *(["The hole was widened where you repainted around it."] if widened else []),
             hidden_share(visit.mask, result.layout, result.frames[0]),
-            f"Took {seconds:.1f} s.",
+            f"Took {seconds:.1f}\N{NO-BREAK SPACE}s.",
         ]
         attempts = [
             Attempt(
