@@ -34,6 +34,9 @@ _EYES = np.array([MEAN_CENTRES["right eye"], MEAN_CENTRES["left eye"]])
 LOOKS = 3
 """How often a face is aligned anew, each time from where it was found."""
 
+NEAR = 0.06
+"""Largest error of a frame that counts as found, in distances between the eyes."""
+
 NO_FACE = "No face was found in this picture. Say where it is, or crop it so that the face fills most of it."
 
 

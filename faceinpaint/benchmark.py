@@ -13,7 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import datasets, latency
-from .alignment import FaceFrame, locate
+from .alignment import NEAR, FaceFrame, locate
 from .evaluation.command import positive
 from .examples import read_examples
 from .masks import random_mask
@@ -21,9 +21,6 @@ from .pipeline import FaceInpainter
 
 SIZE = 256
 """Side of the aligned faces that photos are made from, in pixels."""
-
-NEAR = 0.06
-"""Largest error of a frame that counts as found, in distances between the eyes."""
 
 LATENCY_EXAMPLE = "half-of-the-face"
 """The example whose photo is restored to measure time."""

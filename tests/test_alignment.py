@@ -427,15 +427,15 @@ def test_the_more_of_a_face_is_hidden_the_more_its_parts_pull_the_frame():
     photo = cv2.warpAffine(drawn_layout(), there, (256, 256), flags=cv2.INTER_NEAREST)
     start = FaceFrame.whole(256, 256)
     face = cv2.ellipse(np.zeros((256, 256)), (128, 141), (66, 95), 0, 0, 360, 1, -1)
+
+    def parse(faces, unknown):
+        # As the networks do, it sees the face in the hole.
+        return Decoder()(photo[None], unknown)
+
     shares = []
     for bottom in (160, 256):
         hole = np.zeros((256, 256), bool)
         hole[110:bottom, 143:205] = True  # an eye and its brow; that and half of the mouth
-
-        def parse(faces, unknown):
-            # As the networks do, it sees the face in the hole.
-            return Decoder()(photo[None], unknown)
-
         closer = alignment.align_parts(photo, hole, parse, start)
         shares.append(1 - eye_error(closer, there) / eye_error(start, there))
         assert abs(shares[-1] - hole[face > 0].mean()) < 0.05

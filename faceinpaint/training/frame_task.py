@@ -3,16 +3,13 @@
 import torch
 import torch.nn.functional as F
 
-from ..alignment import LOOKS
+from ..alignment import LOOKS, NEAR
 from ..checkpoint import save_network
 from ..modeling.frame_regressor import FrameRegressor
 from ..semantics import MEAN_CENTRES
 from .augment import degrade
 from .loop import Task, adamw, descend
 from .sheets import photo_rows, stack_rows
-
-NEAR = 0.06
-"""Distance from the true frame that counts as there, in distances between the eyes."""
 
 COARSE, FINE = (0.22, 0.28, 0.25), (0.05, 0.06, 0.05)
 """Deviations of the misalignment: logarithm of the scale, angle in radians, shift in half sides."""

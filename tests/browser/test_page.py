@@ -93,7 +93,7 @@ def test_paint_restore_repaint_and_go_back(open_page, drawn_face):
     assert 100 < len(changed) < 0.2 * photo.shape[0] * photo.shape[1]
     # Only about the strokes, in the middle of the picture, may have changed.
     assert changed.min() > 0.25 * 300 and changed.max() < 0.75 * 300
-    assert re.search(r"Took \d+\.\d\ss", page.locator("#notes").inner_text())
+    assert re.search("Took \\d+\\.\\d\N{NO-BREAK SPACE}s", page.locator("#notes").inner_text())
 
     page.locator("#palette").get_by_label("Hair", exact=True).check()
     drag(page, "#layout", [(0.4, 0.4), (0.6, 0.4), (0.4, 0.5), (0.6, 0.5), (0.4, 0.6), (0.6, 0.6)])
