@@ -187,6 +187,11 @@ def one_hot(labels):
     return F.embedding(labels.long(), torch.eye(NUM_CLASSES, device=labels.device)).permute(0, 3, 1, 2)
 
 
+def mirror_classes(layout):
+    """Flip class probabilities or logits N x 19 x H x W left to right and swap those of the two sides."""
+    return layout.flip(-1)[:, list(MIRRORED_CLASSES)]
+
+
 def mirror_labels(labels):
     """Flip class ids (tensor, ... x H x W) left to right and swap the classes of the two sides."""
     lookup = torch.tensor(MIRRORED_CLASSES, dtype=torch.long, device=labels.device)

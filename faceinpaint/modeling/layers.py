@@ -47,13 +47,16 @@ class TransformerGrid(nn.Module):
         depth: number of blocks.
         heads: attention heads.
         grid: side of the grid that the positions are learnt for; other grids interpolate them.
+        drop_path: how often training skips a block's branch for a sample (Huang et al. 2016).
     """
 
-    def __init__(self, channels, depth, heads, grid):
+    def __init__(self, channels, depth, heads, grid, drop_path=0.0):
         super().__init__()
         self.grid = grid
         self.positions = nn.Parameter(0.02 * torch.randn(1, grid * grid, channels))
-        self.blocks = nn.Sequential(*[Block(channels, heads, qkv_bias=True) for _ in range(depth)])
+        self.blocks = nn.Sequential(
+            *[Block(channels, heads, qkv_bias=True, drop_path=drop_path) for _ in range(depth)]
+        )
         for block in self.blocks:
             # In bfloat16 on a CPU PyTorch's fused kernel takes twice as long as the products written out.
             block.attn.fused_attn = False

@@ -66,6 +66,8 @@ def add_train_arguments(parser):
         option(
             "--share-labelled", type=float, default=0.0, help="draw labelled faces 1 + this times as often"
         )
+        if stage == "layout":
+            option("--teacher", help="folder of an earlier Stage 1; what it reads joins the labels")
         if stage == "texture":
             option("--vgg", required=True, help="safetensors file of VGG19 up to conv3_1")
             option("--objective", choices=["projected", "wgan-gp"], default="projected")
@@ -104,7 +106,8 @@ def _train_stage(options):
     else:
         prior = None if options.no_prior else load_network(options.out, "face_prior").to(device)
         if options.stage == "layout":
-            task = LayoutTask(prior, options)
+            teacher = options.teacher and load_network(options.teacher, "layout_generator").to(device)
+            task = LayoutTask(prior, options, teacher)
         else:
             task = TextureTask(prior, load_network(options.out, "layout_generator").to(device), options)
     if options.start:

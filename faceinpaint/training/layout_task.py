@@ -7,11 +7,11 @@ from ..checkpoint import save_network
 from ..datasets import UNLABELLED
 from ..metrics import ConfusionMatrix
 from ..modeling.layout_generator import LayoutGenerator
-from ..semantics import NUM_CLASSES, one_hot
+from ..semantics import NUM_CLASSES, mirror_classes, one_hot
 from .augment import degrade
 from .discriminators import PatchCritic, hinge_discriminator_loss, hinge_generator_loss
 from .loop import Task, adamw, descend
-from .losses import jaccard_loss, layout_loss
+from .losses import jaccard_loss, layout_loss, soft_layout_loss
 from .sheets import layout_rows, photo_rows, stack_rows
 
 HOLE_WEIGHT = 2.0
@@ -20,6 +20,9 @@ HOLE_WEIGHT = 2.0
 ADVERSARIAL_WEIGHT = 0.02
 JACCARD_WEIGHT = 0.5
 
+TEACHER_SHARE = 0.5
+"""How much of a labelled pixel's target is the teacher's word."""
+
 
 class LayoutTask(Task):
     """Cross-entropy and Jaccard loss over the whole picture, and an adversary that knows real layouts.
@@ -27,15 +30,17 @@ class LayoutTask(Task):
     Args:
         prior: fitted `FacePrior`, or None to train without it.
         options: namespace of the command line.
+        teacher: an earlier `LayoutGenerator`, or None: what it reads of the whole face and its mirror image
+            joins the labels. It knows where they are in doubt (Furlanello et al. 2018, born-again networks).
         arguments: further ones of `LayoutGenerator`.
     """
 
     # It learns faces by heart sooner than Stage 2 does, and needs no sharpness.
     moved_share = 0.8
 
-    def __init__(self, prior, options, **arguments):
+    def __init__(self, prior, options, teacher=None, **arguments):
         self.arguments = {"use_prior": prior is not None, **arguments}
-        self.prior = prior
+        self.prior, self.teacher = prior, teacher
         self.device = torch.device(options.device)
         self.dtype = options.dtype
         network = LayoutGenerator(**self.arguments).to(self.device, memory_format=torch.channels_last)
@@ -59,8 +64,7 @@ class LayoutTask(Task):
         context = F.avg_pool2d(torch.cat([image * (1 - mask), mask], 1), 4)
 
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            prior = image if self.prior is None else self.prior(image, mask)
-            logits = network.decode(network.encode(image, mask, prior))
+            logits = network.decode(network.encode(image, mask, self._complete(image, mask)))
             # The adversary judges hidden places only: the rest of a layout is taken from the truth.
             share = F.avg_pool2d(hole * known, 2)
             fake = real + share * (F.avg_pool2d(logits.float().softmax(1), 2) - real)
@@ -69,7 +73,11 @@ class LayoutTask(Task):
             critic.requires_grad_(True)
             weight = (valid * (1 + (HOLE_WEIGHT - 1) * hole))[:, 0]
             losses = {
-                "cross_entropy": layout_loss(logits, labels, weight),
+                "cross_entropy": (
+                    layout_loss(logits, labels, weight)
+                    if self.teacher is None
+                    else soft_layout_loss(logits, self._soften(batch, labels, known), weight)
+                ),
                 "jaccard": jaccard_loss(logits, labels, weight),
                 "adversarial": hinge_generator_loss([verdict], [share]),
             }
@@ -93,8 +101,23 @@ class LayoutTask(Task):
     def predict(self, image, mask):
         """Class ids N x H x W from the averaged network; arguments as of `LayoutGenerator.encode`."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            prior = image if self.prior is None else self.prior(image, mask)
-            return self.average(image, mask, prior).argmax(1)
+            return self.average(image, mask, self._complete(image, mask)).argmax(1)
+
+    def _complete(self, image, mask):
+        return image if self.prior is None else self.prior(image, mask)
+
+    @torch.no_grad()
+    def _soften(self, batch, labels, known):
+        """Labels N x H/2 x W/2, where `known`, and what the teacher reads, as N x 19 x H/2 x W/2 shares."""
+        image, outside = batch.image, 1 - batch.valid
+        prior = self._complete(image, outside)
+        read, mirrored = (
+            self.teacher.decode(self.teacher.encode(*face)).float().softmax(1)
+            for face in ((image, outside, prior), (image.flip(-1), outside.flip(-1), prior.flip(-1)))
+        )
+        share = (1 - TEACHER_SHARE) * known
+        read = (read + mirror_classes(mirrored)) / 2
+        return share * one_hot(labels.masked_fill(labels == UNLABELLED, 0)) + (1 - share) * read
 
     def validate(self, batch):
         """Accuracy and mean IoU, as a parser and inside the holes; see `Task.validate`."""

@@ -109,8 +109,11 @@ def train(task, faces, validation, options):
     generator = torch.Generator(device)
 
     def draw(step):
-        generator.manual_seed(options.seed * 1_000_003 + step)
-        chooser = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
+        seed = options.seed * 1_000_003 + step
+        generator.manual_seed(seed)
+        # Dropout asks PyTorch's own generator.
+        torch.manual_seed(seed * world + rank)
+        chooser = torch.Generator().manual_seed(seed)
         indices = torch.multinomial(weights, options.batch, replacement=True, generator=chooser)
         size = options.size[step % len(options.size)]
         batch = draw_batch(faces, bank, indices.to(device), size, generator, task.moved_share)
@@ -118,7 +121,7 @@ def train(task, faces, validation, options):
             return batch
         if not first_process:
             # Else the parts would get the same noise.
-            generator.manual_seed((options.seed * 1_000_003 + step) * world + rank)
+            generator.manual_seed(seed * world + rank)
         # Every so-manieth sample: neighbours in a batch are alike in how they were warped.
         return batch[rank::world]
 

@@ -118,6 +118,19 @@ def layout_loss(logits, labels, weight):
     return (loss * weight).sum() / weight.sum().clamp(min=1)
 
 
+def soft_layout_loss(logits, target, weight):
+    """Class- and place-weighted cross-entropy to probabilities.
+
+    Args:
+        logits: N x 19 x h x w.
+        target: N x 19 x h x w probabilities.
+        weight: N x h x w, how much each pixel counts.
+    """
+    classes = CLASS_WEIGHTS.to(logits.device).view(1, -1, 1, 1)
+    loss = -(target * classes * logits.float().log_softmax(1)).sum(1)
+    return (loss * weight).sum() / weight.sum().clamp(min=1)
+
+
 def jaccard_loss(logits, labels, weight):
     """1 - soft intersection over union, averaged over the classes that the batch has (Rahman and Wang 2016).
 

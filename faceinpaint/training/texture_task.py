@@ -330,18 +330,21 @@ def _materials(labels):
 
 
 def _windows(hole, generator):
-    """Row and column of the top left corner of a window around a random pixel of each hole."""
+    """Row and column, N x 2, of the top left corner of a window around a random pixel of each hole."""
     size = hole.shape[-1]
     side = min(VGG_WINDOW, size)
     pixel = torch.multinomial(hole.flatten(1) + 1e-9, 1, generator=generator)
     corner = torch.cat([pixel // size, pixel % size], 1) - side // 2
-    return (corner.clamp(0, size - side) // 4 * 4).tolist()
+    return corner.clamp(0, size - side) // 4 * 4
 
 
 def _crop(x, windows):
+    """The windows of N x C x H x W. They stay on the device: to ask it where they lie would hold it up."""
     side = min(VGG_WINDOW, x.shape[-1])
-    parts = [part[:, i : i + side, j : j + side] for part, (i, j) in zip(x, windows, strict=True)]
-    return torch.stack(parts).contiguous(memory_format=torch.channels_last)
+    rows, columns = (windows[:, k, None] + torch.arange(side, device=x.device) for k in (0, 1))
+    x = x.gather(2, rows[:, None, :, None].expand(-1, x.shape[1], -1, x.shape[3]))
+    x = x.gather(3, columns[:, None, None, :].expand(-1, x.shape[1], side, -1))
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _edited(labels, edit):

@@ -13,7 +13,7 @@ from faceinpaint.checkpoint import load_network
 from faceinpaint.datasets import UNLABELLED, Faces
 from faceinpaint.modeling.face_prior import FacePrior
 from faceinpaint.modeling.layout_generator import LayoutGenerator
-from faceinpaint.semantics import CLASSES
+from faceinpaint.semantics import CLASSES, mirror_classes
 from faceinpaint.training import loop
 from faceinpaint.training.augment import Batch
 from faceinpaint.training.frame_task import FrameTask
@@ -279,6 +279,20 @@ class TestTasks:
         assert torch.allclose(exported, task.networks["layout_generator"].head.weight, rtol=1e-3, atol=1e-4)
         figures = task.validate(batch)
         assert figures.keys() == {"parser_accuracy", "parser_mean_iou", "hole_accuracy", "hole_mean_iou"}
+
+    def test_a_teacher_reads_both_sides_of_a_face_alike_and_labels_keep_their_say(self, batch, shake):
+        teacher = shake(LayoutGenerator((8, 8, 16, 16), depth=1, heads=2, use_prior=False))
+        task = LayoutTask(None, self.options(), teacher, channels=(8, 8, 16, 16), depth=1, heads=2)
+        losses, _ = self.learn(task, "layout_generator", batch, shake)
+        assert losses.keys() == {"cross_entropy", "jaccard", "adversarial", "critic"}
+        labels = batch.labels[:, ::2, ::2]
+        known = (labels != UNLABELLED)[:, None].float()
+        mirrored = Batch(batch.image.flip(-1), batch.labels, batch.hole, batch.valid.flip(-1))
+        read, read_mirrored = (task._soften(x, labels, 0 * known) for x in (batch, mirrored))
+        assert torch.allclose(mirror_classes(read_mirrored), read, atol=1e-5)
+        assert not torch.allclose(read_mirrored, read, atol=1e-2)
+        own = task._soften(batch, labels, known).gather(1, labels.clamp(max=18)[:, None])
+        assert own[known > 0].min() >= 0.5
 
     def test_frame(self, batch, shake, tmp_path):
         task = FrameTask(self.options())
