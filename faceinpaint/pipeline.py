@@ -21,6 +21,7 @@ from .baselines import telea
 from .checkpoint import load_network, weights_sha256
 from .detail import carry_detail, match_tone, pick_sources, soften
 from .flow import add_strands, find_flow, smooth_along
+from .modeling.face_prior import smooth_draw
 from .modeling.texture_generator import region_around
 from .photos import Photo, check_mask
 from .precision import fast_dtype, settle
@@ -34,9 +35,6 @@ FACE_SIZE = 256
 
 MISPLACED = 0.04
 """Two looks at one whole face differ by less, in distances between the eyes; a hole misleads by more."""
-
-TRUNCATION = 0.6
-"""Variations are drawn this much closer to the likeliest face: bolder ones squint (Brock et al. 2019)."""
 
 HOLE_GREY = 127
 """What hidden pixels of `Result.aligned_input` are shown as."""
@@ -256,13 +254,14 @@ class FaceInpainter:
         chooser = torch.Generator().manual_seed(seed)
         variations = []
         # One by one: the first of several variations is the picture that is painted alone.
+        likeliest = self._see(pixels[None], unknown[None])
         for index in range(count):
-            latent = None
+            seen = drawn = likeliest
             if index and self.prior:
-                latent = TRUNCATION * torch.randn(1, self.prior.components, generator=chooser)
-                latent = latent.to(self.device)
-            seen = self._see(pixels[None], unknown[None], latent)
-            wanted = self._lay_out(*seen)[0] if layout is None else layout
+                latent = torch.randn(1, self.prior.components, generator=chooser).to(self.device)
+                drawn = self._see(pixels[None], unknown[None], latent)
+                seen = *likeliest[:2], smooth_draw(drawn[2], likeliest[2])
+            wanted = self._lay_out(*drawn)[0] if layout is None else layout
             variations.append(self._paint(pixels, unknown, wanted, seen, noise))
         return _Face(frame, pixels, unknown, variations)
 

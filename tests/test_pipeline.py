@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -398,6 +399,9 @@ class TestShipped:
             assert np.abs(np.asarray(a.image).astype(int) - b.image)[mask].mean() > 2
             # Not in shade only: the face has other shapes.
             assert (a.layout != b.layout)[mask].mean() > 0.02
+        # Nor etched or blurred: each is about as finely structured as the likeliest.
+        fine = [cv2.Laplacian(np.asarray(r.image.convert("L")), cv2.CV_64F)[mask].std() for r in several]
+        assert max(fine) < 1.2 * fine[0] and min(fine) > fine[0] / 1.2
 
     def test_variations_of_one_layout_keep_it(self, shipped, face):
         mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)

@@ -109,6 +109,8 @@ class FacePrior(nn.Module):
             coefficients = coefficients[..., 0]
         return self._picture(mean + coefficients @ basis.T, image.shape[-1])
 
+    @torch.autocast("cpu", enabled=False)
+    @torch.autocast("cuda", enabled=False)
     def factor(self, mask):
         """Cholesky factors of V_k' V_k + diag(6 s2 / lam): most of the work, and the hole's business alone.
 
@@ -153,6 +155,20 @@ class FacePrior(nn.Module):
             1,
         )
         return _enlarge(torch.einsum("ij,nihw->njhw", OPPONENT.to(vector.device), colours), side)
+
+
+def smooth_draw(draw, mean):
+    """The mean with a draw's light and colours, but not its fine structure, which painting takes for texture.
+
+    Args:
+        draw: N x 3 x H x W, a random draw of `FacePrior`, H and W multiples of 8.
+        mean: N x 3 x H x W, the mean that it scatters around.
+
+    Returns:
+        N x 3 x H x W.
+    """
+    side = draw.shape[-1]
+    return mean + _enlarge(F.avg_pool2d(draw - mean, side // 8), side)
 
 
 def _enlarge(x, side):

@@ -10,6 +10,7 @@ from ..checkpoint import save_network
 from ..datasets import UNLABELLED
 from ..layout_editing import EDITS
 from ..metrics import Lpips, psnr
+from ..modeling.face_prior import smooth_draw
 from ..modeling.texture_generator import TextureGenerator
 from ..semantics import CLASSES, NUM_CLASSES, likeliest_layout, one_hot
 from .discriminators import (
@@ -63,7 +64,7 @@ EDITED_SHARE = 0.125
 """Share of samples painted to another face's layout or a ready-made edit: they teach obedience."""
 
 IMAGINED_SHARE = 0.125
-"""Share of samples painted from a random draw of the prior instead of its mean: they teach variety."""
+"""Share of samples painted as variations are: in the light and to the layout of a draw of the prior."""
 
 
 class Views(NamedTuple):
@@ -141,11 +142,11 @@ class TextureTask(Task):
 
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             with torch.no_grad():
-                prior = self._complete(real, mask, imagined, generator)
+                prior, drawn = self._complete(real, mask, imagined, generator)
                 if self.parser is None:
                     layout = _no_layout(real)
                 else:
-                    labels = self._wanted_labels(real, mask, prior, wanted, imagined)
+                    labels = self._wanted_labels(real, mask, drawn, wanted, imagined)
                     layout = one_hot(labels)
                 real_views = self._look(real, windows, judged)
                 layouts, holes = (
@@ -246,7 +247,7 @@ class TextureTask(Task):
         """
         generator = torch.Generator(self.device).manual_seed(0)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            prior = self._complete(batch.image, batch.mask, 0, generator)
+            prior, _ = self._complete(batch.image, batch.mask, 0, generator)
             if self.parser is None:
                 layout = _no_layout(batch.image)
             elif labels is None:
@@ -257,13 +258,17 @@ class TextureTask(Task):
         return batch.image + batch.hole * (painted - batch.image), layout.argmax(1), prior
 
     def _complete(self, image, mask, imagined, generator):
-        """The prior's picture; the last `imagined` samples are random draws of it."""
+        """The prior's pictures to paint from and to lay out; of the last `imagined` samples random draws."""
         if self.prior is None:
-            return image
-        latent = torch.zeros(len(image), self.prior.components, device=self.device)
-        if imagined:
-            latent[-imagined:].normal_(generator=generator)
-        return self.prior(image, mask, latent)
+            return image, image
+        factor = self.prior.factor(mask)
+        mean = self.prior(image, mask, factor=factor)
+        if not imagined:
+            return mean, mean
+        latent = torch.randn(imagined, self.prior.components, device=self.device, generator=generator)
+        kept, last = slice(len(image) - imagined), slice(-imagined, None)
+        draw = self.prior(image[last], mask[last], latent, factor[last])
+        return torch.cat([mean[kept], smooth_draw(draw, mean[last])]), torch.cat([mean[kept], draw])
 
     def _edit(self, batch, chosen, generator):
         """Change the layouts of the samples `chosen`, some of them by ready-made edits.
