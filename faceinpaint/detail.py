@@ -33,10 +33,11 @@ _LARGEST_JUMP = 40
 _FINEST_STEP = 4
 """Where a pixel of the networks is more photo pixels wide, edges are matched on a smaller picture."""
 
-_GRAIN, _GRAIN_LIMIT, _GRAIN_GAIN = 1.0, 2.0, 0.8
+_GRAIN, _GRAIN_LIMIT, _GRAIN_GAIN = 1.0, 2.0, 0.7
 """Grain is what is finer than this blur, in pixels of the aligned face, up to so many times its median.
 
-Chosen by LPIPS and the power spectra of hair and skin on 48 validation faces: 0.0845 without, 0.0811 with it.
+Chosen by LPIPS and the power of skin's finest octave on 160 validation pictures: 0.0656 and 0.82 of the true
+power with a gain of 0.8, 0.0653 and 0.77 with 0.7.
 """
 
 _TONE_SCATTER = 3

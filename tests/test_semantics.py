@@ -127,6 +127,13 @@ class TestLikeliestLayout:
         assert (layout[0, 110:140, 60:190] == self.GLASSES).all()
         assert (layout[1] == self.SKIN).all()
 
+    def test_glasses_that_would_have_one_lens_are_not_made_up(self, logits, mask):
+        logits[:, self.GLASSES, 110:140, 128:] = 0
+        logits[:, self.GLASSES, 96:100, 60:70] = 2
+        layout = likeliest_layout(logits, mask)
+        assert (layout[:, 100:150] == self.SKIN).all()
+        assert (layout[:, 96:100, 60:70] == self.GLASSES).all()
+
     def test_one_worn_thing_is_no_sign_of_another(self, logits, mask):
         logits[:, self.HAT, :40] = 3
         layout = likeliest_layout(logits, mask)
