@@ -34,6 +34,9 @@ _EYES = np.array([MEAN_CENTRES["right eye"], MEAN_CENTRES["left eye"]])
 LOOKS = 3
 """How often a face is aligned anew, each time from where it was found."""
 
+MUCH_HIDDEN = 0.3
+"""Hidden share of a face from which on it is aligned in two rounds."""
+
 NEAR = 0.06
 """Largest error of a frame that counts as found, in distances between the eyes."""
 
@@ -364,7 +367,7 @@ def locate(photo, mask, parse, regress, detector=None, beneath=False):
         # YuNet guesses the landmarks that the hole hides, and marks faces a little otherwise than the data
         # that the networks know.
         frames = [align_closer(photo, unseen, regress, frame) for frame in touched]
-    return [align_parts(photo, unseen, parse, frame) for frame in frames]
+    return [align_hidden(photo, unseen, parse, regress, frame) for frame in frames]
 
 
 def align_closer(photo, mask, regress, frame):
@@ -390,6 +393,29 @@ def align_closer(photo, mask, regress, frame):
         offset = half * (offset + (1 + 1j) * (1 - factor)) - (0.5 + 0.5j) * (1 - factor)
         frame = FaceFrame(_compose(similarity(factor, offset), frame.matrix))
     return frame
+
+
+def align_hidden(photo, mask, parse, regress, frame):
+    """Bring a hidden face closer by its parts; where much of it is hidden, by the mean of two rounds.
+
+    From where the parts say that a face stands, the frame regressor sees it otherwise, and so do the parts
+    from there: the mean of what either round finds is off by less.
+
+    Args:
+        photo: H x W x 3 uint8.
+        mask: H x W, nonzero = hole.
+        parse: the layout generator, as in `locate_by_layout`.
+        regress: the frame regressor, as in `align_closer`.
+        frame: the `FaceFrame` of the face, as `align_closer` gives it.
+
+    Returns:
+        A `FaceFrame`; `frame` itself where nothing is hidden, or the parts tell nothing.
+    """
+    once = align_parts(photo, mask, parse, frame)
+    if once is frame or frame.area_in_face(np.asarray(mask) != 0)[_FACE].mean() < MUCH_HIDDEN:
+        return once
+    again = align_parts(photo, mask, parse, align_closer(photo, mask, regress, once))
+    return FaceFrame((once.matrix + again.matrix) / 2)
 
 
 def align_parts(photo, mask, parse, frame):

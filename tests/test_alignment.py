@@ -442,6 +442,23 @@ def test_the_more_of_a_face_is_hidden_the_more_its_parts_pull_the_frame():
     assert shares[1] > shares[0] + 0.05
 
 
+def test_a_face_of_which_much_is_hidden_is_aligned_in_two_rounds():
+    there = turned(6, 1.08, (4, -7))
+    photo = cv2.warpAffine(drawn_layout(), there, (256, 256), flags=cv2.INTER_NEAREST)
+    start = FaceFrame.whole(256, 256)
+    chin = np.zeros((256, 256), bool)
+    chin[215:] = True
+    all_but_parts = np.ones((256, 256), bool)
+    all_but_parts[90:215, 82:184] = False
+    for hole, rounds in ((chin, 1), (all_but_parts, 2)):
+        parse = Decoder()
+        found = alignment.align_hidden(photo, hole, parse, stay, start)
+        assert parse.crops == rounds
+        once = alignment.align_parts(photo, hole, Decoder(), start)
+        closer = eye_error(found, there) < 0.95 * eye_error(once, there)
+        assert closer == (rounds == 2)
+
+
 def test_a_whole_face_stays_and_so_does_one_whose_layout_tells_nothing():
     frame, hole = FaceFrame.whole(256, 256), np.zeros((256, 256), bool)
     parse = Decoder()

@@ -173,6 +173,21 @@ class TestContextualAttention:
         assert (difference[hidden].abs() > 1e-6).float().mean() > 0.9
 
     @torch.inference_mode()
+    def test_what_is_of_one_material_is_looked_at_most(self, attention, features, mask):
+        side = 8 // attention.cell
+        materials = torch.zeros(1, 2, side, side)
+        # Above there is another material than below.
+        materials[:, 0, : side // 2], materials[:, 1, side // 2 :] = 1, 1
+        _, free = attention.look(features, mask, tell=True)
+        _, bound = attention.look(features, mask, tell=True, materials=materials)
+        kind = materials.argmax(1).flatten()
+        alike = kind[:, None] == kind
+        looks = free[0].sum(1) > 0
+        assert looks.any()
+        share, before = ((w[0] * alike).sum(1)[looks] / w[0].sum(1)[looks] for w in (bound, free))
+        assert (share > before + 0.1).all() and (share < 1).all()
+
+    @torch.inference_mode()
     def test_nothing_known_at_all(self, attention, features, mask):
         found = attention(features, torch.ones_like(mask)) - features
         assert found.isfinite().all()
