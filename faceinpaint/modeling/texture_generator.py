@@ -112,7 +112,7 @@ class ContextualAttention(nn.Module):
         x = _crop(x, region, step // self.cell)
         asking = torch.arange(known.shape[1], device=x.device).view(height // self.cell, width // self.cell)
         asking = _crop(asking, region, step)
-        asks = asking.flatten()
+        asks = slice(None) if region is None else asking.flatten()
         found = _attend(q[:, :, asks], k, v, _of_queries(bias, asks))
         found = self.output(found.transpose(1, 2).flatten(2))
         found = F.pixel_shuffle(found.mT.unflatten(2, asking.shape), self.cell)
