@@ -151,13 +151,13 @@ def likeliest_layout(logits, mask):
     layout = logits.argmax(1)
     worn = layout[:, None] == torch.tensor(WORN, device=layout.device)[:, None, None]
     least = LEAST_SEEN * hole[0].numel() / 256**2
-    unseen = (worn & ~hole[:, None]).sum((2, 3)) < least
+    left_out = (worn & ~hole[:, None]).sum((2, 3)) < least
     # Glasses are the first of what is worn.
     lenses = torch.stack([half.sum((1, 2)) for half in worn[:, 0].chunk(2, 2)])
-    unseen[:, 0] |= lenses.amin(0) < LEAST_OF_OTHER_LENS * lenses.amax(0)
-    if (worn & hole[:, None] & unseen[..., None, None]).any():
+    left_out[:, 0] |= lenses.amin(0) < LEAST_OF_OTHER_LENS * lenses.amax(0)
+    if (worn & hole[:, None] & left_out[..., None, None]).any():
         unlikely = torch.zeros(logits.shape[:2], device=logits.device)
-        unlikely[:, WORN] = unlikely[:, WORN].masked_fill(unseen, -math.inf)
+        unlikely[:, WORN] = unlikely[:, WORN].masked_fill(left_out, -math.inf)
         layout = torch.where(hole, (logits + unlikely[..., None, None]).argmax(1), layout)
     return layout
 

@@ -17,8 +17,8 @@ REACH = 16
 REACH_AT_QUARTER = 20
 """The same of the scale at 1/4: 4 convolutions, and the blur of what attention found."""
 
-MATERIALS = (("background",), ("hair",), ("hat",), ("cloth", "necklace"))
-"""Classes of one material; all others are the face's."""
+MATERIALS_BESIDE_FACE = (("background",), ("hair",), ("hat",), ("cloth", "necklace"))
+"""Classes of one material, as far as attention goes; all others are of the face's."""
 
 OTHER_MATERIAL = 2.0
 """By so much the logarithm of a key's weight is smaller where it is of another material than what looks.
@@ -388,7 +388,7 @@ def _crop(x, region, step=1):
 
 def _materials_of_classes():
     """Which class is of which material: NUM_CLASSES x 5, the last one the face's."""
-    kinds = torch.tensor([[name in names for names in MATERIALS] for name in CLASSES])
+    kinds = torch.tensor([[name in names for names in MATERIALS_BESIDE_FACE] for name in CLASSES])
     return torch.cat([kinds, ~kinds.any(1, keepdim=True)], 1).float()
 
 
