@@ -24,6 +24,12 @@ _KINDS = np.arange(NUM_CLASSES, dtype=np.uint8)
 _KINDS[[CLASSES.index(name) for name in ("nose", "neck", "left ear", "right ear")]] = CLASSES.index("skin")
 """What each class is made of: all skin is skin, so that the few cells of one part need not serve all."""
 
+_SKIN_BLUR = 4.0
+"""Skin's colours are blurred by so many pixels of the aligned face."""
+
+_SKIN_MARGIN = 32
+"""So far around the hole, too: `match_edge` looks 21 pixels off, and there blurs must have enough to go by."""
+
 _EDGE_LEVELS = ((4, 3, 12), (1.5, 1.5, 6), (0.5, 0.7, 4), (0.3, 0.3, 3))
 """Blur, width of the ring that is looked at, and reach of `match_edge`, in pixels of the aligned face."""
 
@@ -33,11 +39,11 @@ _LARGEST_JUMP = 40
 _FINEST_STEP = 4
 """Where a pixel of the networks is more photo pixels wide, edges are matched on a smaller picture."""
 
-_GRAIN, _GRAIN_LIMIT, _GRAIN_GAIN = 1.0, 2.0, 0.7
+_GRAIN, _GRAIN_LIMIT, _GRAIN_GAIN = 1.0, 2.0, 0.5
 """Grain is what is finer than this blur, in pixels of the aligned face, up to so many times its median.
 
-Chosen by LPIPS and the power of skin's finest octave on 160 validation pictures: 0.0656 and 0.82 of the true
-power with a gain of 0.8, 0.0653 and 0.77 with 0.7.
+Chosen by LPIPS and the power of skin's finest octave on 160 validation pictures: 0.0636 and 0.84 of the true
+power with a gain of 0.7, 0.0634 and 0.75 with 0.5.
 """
 
 _TONE_SCATTER = 3
@@ -48,6 +54,41 @@ _LEAST_SEEN = 1000
 
 _STRIP = 256
 """Rows of the photo that are worked on at once: a large photo's index arrays would not fit otherwise."""
+
+
+def even_skin(painted, unknown, layout):
+    """Take blotches of colour out of painted skin; its brightness stays.
+
+    Skin is blotchy in truth, too, but where can't be known, and at random places it looks like stains. LPIPS of
+    160 validation pictures: 0.0634 without, 0.0632 with it.
+
+    Args:
+        painted: size x size x 3 uint8, the painted face, where it is visible, too.
+        unknown: size x size bool, true where it is hidden.
+        layout: size x size class ids.
+
+    Returns:
+        The painted face, its skin's colours evened out in the hole and around it.
+    """
+    if not unknown.any():
+        return painted
+    near = around(unknown, _SKIN_MARGIN)
+    skin = (_KINDS[layout[near]] == CLASSES.index("skin")).astype(np.uint8)
+    inside = cv2.erode(skin, np.ones((5, 5), np.uint8))
+    if not inside.any():
+        return painted
+    picture = cv2.cvtColor(painted[near], cv2.COLOR_RGB2YCrCb)
+    # The means of skin are of skin alone; at half the size they cost a quarter.
+    sums = cv2.bitwise_and(picture, picture, mask=skin)
+    sums[..., 0] = 255 * skin
+    sums = cv2.resize(sums, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float32)
+    sums = cv2.GaussianBlur(sums, (0, 0), _SKIN_BLUR / 2)
+    means = 255 * sums[..., 1:] / np.maximum(sums[..., :1], 1)
+    means = cv2.resize(means, skin.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    even = cv2.merge([picture[..., 0], *cv2.split(np.rint(means).astype(np.uint8))])
+    painted = painted.copy()
+    painted[near] = cv2.copyTo(cv2.cvtColor(even, cv2.COLOR_YCrCb2RGB), inside, painted[near])
+    return painted
 
 
 def match_tone(face, unknown, painted):

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from faceinpaint.alignment import FaceFrame
-from faceinpaint.detail import CELL, carry_detail, match_edge, match_tone, pick_sources, soften
+from faceinpaint.detail import (
+    CELL,
+    carry_detail,
+    even_skin,
+    match_edge,
+    match_tone,
+    pick_sources,
+    soften,
+)
 from faceinpaint.semantics import CLASSES
 
 SIDE = 256 // CELL
@@ -46,6 +54,39 @@ def test_a_neck_gives_to_a_face_and_a_stranger_gives_nothing(unknown):
 def test_nothing_visible_has_no_sources():
     everywhere = np.ones((256, 256), bool)
     assert pick_sources(np.ones((SIDE**2, SIDE**2)), everywhere, np.zeros((256, 256), np.uint8)) is None
+
+
+def test_stains_leave_painted_skin_but_not_its_light_nor_the_lips(unknown):
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    layout[130:150, 90:160] = CLASSES.index("lower lip")
+    light = np.random.default_rng(0).integers(120, 180, (256, 256, 1))
+    painted = np.clip(light + [20, 0, -20], 0, 255).astype(np.uint8)
+    stained = painted.copy()
+    stained[100:104, 100:104] += np.array([0, 12, -20], np.int16).astype(np.uint8)  # yellow
+    lips = layout == CLASSES.index("lower lip")
+    stained[lips] = (180, 60, 70)
+    even = even_skin(stained, unknown, layout)
+
+    def tint(picture):
+        return picture[..., 2].astype(float) - picture[..., 0]
+
+    stain = np.s_[100:104, 100:104]
+    assert np.abs(tint(stained)[stain] + 40).mean() > 15
+    assert np.abs(tint(even)[stain] + 40).mean() < 5
+    assert np.abs(even.astype(float) @ (0.299, 0.587, 0.114) - stained @ (0.299, 0.587, 0.114))[~lips].max() < 3
+    np.testing.assert_array_equal(even[lips], stained[lips])
+    beside = ~lips & (np.roll(lips, 4, 0) | np.roll(lips, -4, 0))
+    # Nor do the lips stain the skin.
+    assert np.abs(tint(even) + 40)[beside].max() < 5
+
+
+def test_skin_far_from_the_hole_and_a_face_without_skin_stay(unknown):
+    painted = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    even = even_skin(painted, unknown, layout)
+    np.testing.assert_array_equal(even[:60], painted[:60])
+    assert even_skin(painted, unknown, np.zeros_like(layout)) is painted
+    assert even_skin(painted, np.zeros_like(unknown), layout) is painted
 
 
 @pytest.mark.parametrize("tint", [(1, 1, 1), (1.07, 0.9, 0.7)])
