@@ -4,6 +4,7 @@ Contextual residual aggregation (Yi et al. 2020, section 3.2): what an enlarged 
 the visible skin and hair, is carried into the hole, from where Stage 2's own attention looked as it painted.
 """
 
+import bisect
 import math
 
 import cv2
@@ -28,7 +29,25 @@ _SKIN_BLUR = 4.0
 """Skin's colours are blurred by so many pixels of the aligned face."""
 
 _SKIN_MARGIN = 32
-"""So far around the hole, too: `match_edge` looks 21 pixels off, and there blurs must have enough to go by."""
+"""So far around the hole, too: `match_edge` looks 21 pixels off, and the blur reaches further."""
+
+_SHARPNESS_BLURS = 0.7, 1.4, 2.8
+"""Blurs, in pixels of the aligned face, between which lie the octaves that tell how sharp a picture is."""
+
+_SHARPER, _AS_SHARP = (1.2, 0.6), (0.3, 0.3)
+"""By so many factors of two the two finest octaves may be stronger in the hole, against the third: before it
+is blurred, and after.
+
+None of 250 holes in sharp validation photos is blurred, and 181 of 200 in photos that were blurred by 1, 2 or
+3 pixels or shrunk to 64 or 128: their LPIPS falls from 0.0949, 0.1223, 0.1515, 0.1296 and 0.0916 to 0.0813,
+0.0849, 0.0877, 0.0929 and 0.0870.
+"""
+
+_LEAST_POWER = 0.01
+"""Octaves of less power, in squared levels of 255, are nothing but rounding."""
+
+_SOFT_BLURS = 0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 3.4
+"""What the hole is blurred by, in pixels of the aligned face: the first one that is enough."""
 
 _EDGE_LEVELS = ((4, 3, 12), (1.5, 1.5, 6), (0.5, 0.7, 4), (0.3, 0.3, 3))
 """Blur, width of the ring that is looked at, and reach of `match_edge`, in pixels of the aligned face."""
@@ -49,8 +68,8 @@ power with a gain of 0.7, 0.0634 and 0.75 with 0.5.
 _TONE_SCATTER = 3
 """Colours of a photo in one tone scatter by less: sepia saved as JPEG by 2, colour photos of faces by 4."""
 
-_LEAST_SEEN = 1000
-"""Fewer visible pixels do not tell the tone of a photo."""
+_LEAST_SEEN, _LEAST_PAINTED = 1000, 100
+"""Fewer visible pixels do not tell the tone or the sharpness of a photo, fewer painted ones not theirs."""
 
 _STRIP = 256
 """Rows of the photo that are worked on at once: a large photo's index arrays would not fit otherwise."""
@@ -59,8 +78,8 @@ _STRIP = 256
 def even_skin(painted, unknown, layout):
     """Take blotches of colour out of painted skin; its brightness stays.
 
-    Skin is blotchy in truth, too, but where can't be known, and at random places it looks like stains. LPIPS of
-    160 validation pictures: 0.0634 without, 0.0632 with it.
+    Skin is blotchy in truth, too, but where can't be known, and at random places it looks like stains. LPIPS
+    of 160 validation pictures: 0.0634 without, 0.0632 with it.
 
     Args:
         painted: size x size x 3 uint8, the painted face, where it is visible, too.
@@ -89,6 +108,50 @@ def even_skin(painted, unknown, layout):
     painted = painted.copy()
     painted[near] = cv2.copyTo(cv2.cvtColor(even, cv2.COLOR_YCrCb2RGB), inside, painted[near])
     return painted
+
+
+def match_sharpness(face, painted, unknown, layout):
+    """Blur the hole of a photo that is not sharp itself.
+
+    The background has no say: behind a sharp face it may well be blurred.
+
+    Args:
+        face: size x size x 3 uint8, an aligned face.
+        painted: size x size x 3 uint8, the painted face.
+        unknown: size x size bool, true where it was painted.
+        layout: size x size class ids.
+
+    Returns:
+        The painted face, no sharper in the hole than the face is beside it.
+    """
+    someone = layout != CLASSES.index("background")
+    seen = (cv2.dilate(unknown.astype(np.uint8), np.ones((11, 11), np.uint8)) == 0) & someone
+    hidden = (cv2.erode(unknown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0) & someone
+    if np.count_nonzero(seen) < _LEAST_SEEN or np.count_nonzero(hidden) < _LEAST_PAINTED:
+        return painted
+    light, sharp = _light(painted), _sharpness(_light(face), seen)
+    if (_sharpness(light, hidden) - sharp <= _SHARPER).all():
+        return painted
+
+    def is_soft(blur):
+        return (_sharpness(cv2.GaussianBlur(light, (0, 0), blur), hidden) - sharp <= _AS_SHARP).all()
+
+    blur = _SOFT_BLURS[bisect.bisect_left(_SOFT_BLURS[:-1], True, key=is_soft)]
+    return np.where(unknown[..., None], cv2.GaussianBlur(painted, (0, 0), blur), painted)
+
+
+def _sharpness(light, area):
+    """How much stronger the two finest octaves are in an area than the third, in factors of two."""
+    blurred = [light, *(cv2.GaussianBlur(light, (0, 0), blur) for blur in _SHARPNESS_BLURS)]
+    powers = [
+        np.mean((finer - coarser)[area] ** 2) + _LEAST_POWER
+        for finer, coarser in zip(blurred, blurred[1:], strict=False)
+    ]
+    return np.log2(powers[:2]) - np.log2(powers[2])
+
+
+def _light(picture):
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 
 def match_tone(face, unknown, painted):

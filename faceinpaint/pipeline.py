@@ -19,7 +19,7 @@ from .alignment import (
 )
 from .baselines import telea
 from .checkpoint import load_network, weights_sha256
-from .detail import carry_detail, even_skin, match_tone, pick_sources, soften
+from .detail import carry_detail, even_skin, match_sharpness, match_tone, pick_sources, soften
 from .flow import add_strands, find_flow, smooth_along
 from .modeling.face_prior import smooth_draw
 from .modeling.texture_generator import region_around
@@ -312,6 +312,7 @@ class FaceInpainter:
             )
         new = (_finite(new)[0].float().clamp(-1, 1) + 1) * 127.5
         new = even_skin(new.round().byte().permute(1, 2, 0).cpu().numpy(), unknown, layout)
+        new = match_sharpness(face, new, unknown, layout)
         flow = find_flow(new, unknown, layout)
         new = smooth_along(flow, new, unknown, layout)
         sources = pick_sources(attention[0].cpu().numpy(), unknown, layout)

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -7,6 +8,7 @@ from faceinpaint.detail import (
     carry_detail,
     even_skin,
     match_edge,
+    match_sharpness,
     match_tone,
     pick_sources,
     soften,
@@ -73,7 +75,8 @@ def test_stains_leave_painted_skin_but_not_its_light_nor_the_lips(unknown):
     stain = np.s_[100:104, 100:104]
     assert np.abs(tint(stained)[stain] + 40).mean() > 15
     assert np.abs(tint(even)[stain] + 40).mean() < 5
-    assert np.abs(even.astype(float) @ (0.299, 0.587, 0.114) - stained @ (0.299, 0.587, 0.114))[~lips].max() < 3
+    weights = 0.299, 0.587, 0.114
+    assert np.abs(even @ weights - stained @ weights)[~lips].max() < 3
     np.testing.assert_array_equal(even[lips], stained[lips])
     beside = ~lips & (np.roll(lips, 4, 0) | np.roll(lips, -4, 0))
     # Nor do the lips stain the skin.
@@ -87,6 +90,36 @@ def test_skin_far_from_the_hole_and_a_face_without_skin_stay(unknown):
     np.testing.assert_array_equal(even[:60], painted[:60])
     assert even_skin(painted, unknown, np.zeros_like(layout)) is painted
     assert even_skin(painted, np.zeros_like(unknown), layout) is painted
+
+
+@pytest.mark.parametrize("blur", [1.0, 2.0, 3.0])
+def test_the_hole_of_a_blurred_photo_is_as_blurred(unknown, blur):
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    sharp = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
+    sharp = cv2.GaussianBlur(sharp, (0, 0), 0.7)
+    photo = cv2.GaussianBlur(sharp, (0, 0), blur)
+    soft = match_sharpness(photo, sharp, unknown, layout)
+
+    def roughness(picture):
+        return np.abs(np.diff(picture[100:156, 68:188].astype(float), axis=0)).mean()
+
+    assert roughness(sharp) > 1.5 * roughness(photo)
+    assert 0.6 * roughness(photo) < roughness(soft) < 1.3 * roughness(photo)
+    # The page may show what was painted next to the hole; there it is as it was.
+    np.testing.assert_array_equal(soft[~unknown], sharp[~unknown])
+
+
+def test_a_sharp_face_before_a_blurred_background_stays_sharp(unknown):
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    layout[:, :60] = layout[:, 196:] = layout[:48] = CLASSES.index("background")
+    sharp = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8), (0, 0), 0.7)
+    someone = (layout > 0)[..., None]
+    photo = np.where(someone, sharp, cv2.GaussianBlur(sharp, (0, 0), 4))
+    np.testing.assert_array_equal(match_sharpness(photo, sharp, unknown, layout), sharp)
+    blurred = cv2.GaussianBlur(sharp, (0, 0), 4)
+    # Nothing of the face to compare with.
+    alone = layout * cv2.dilate(unknown.astype(np.uint8), np.ones((5, 5), np.uint8))
+    np.testing.assert_array_equal(match_sharpness(blurred, sharp, unknown, alone), sharp)
 
 
 @pytest.mark.parametrize("tint", [(1, 1, 1), (1.07, 0.9, 0.7)])
