@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .detail import around
+from .detail import NORMAL, around
 from .semantics import CLASSES
 
 _HAIR = CLASSES.index("hair")
@@ -57,9 +57,6 @@ Chosen, as all numbers here, by LPIPS and the power of hair's finest octave on 1
 and 0.43 of the true power without grain, strands and smoothing; with strands of 1.2 times the contrast that
 is lacking 0.0634 and 0.61, of 1.0 times 0.0631 and 0.49.
 """
-
-_NORMAL = 0.455
-"""Median of the square of a normal variable of deviation 1."""
 
 _SHADES = 0.3, 2.0
 """Strands are at least and at most so bright against those in hair of middling brightness."""
@@ -176,7 +173,7 @@ def add_strands(flow, face, painted, unknown, layout, seed=0):
     strands = np.zeros_like(lines)
     for now, line in zip(_bands(light), _bands(lines), strict=True):
         power = now[seen] ** 2
-        wanted = np.minimum(power, _OUTLIER**2 / _NORMAL * np.median(power)).mean()
+        wanted = np.minimum(power, _OUTLIER**2 / NORMAL * np.median(power)).mean()
         lacking = max(0, wanted - np.mean((now[hidden] / shade[hidden]) ** 2))
         strands += _GAIN * np.sqrt(lacking / line[hidden[near]].var()) * line
     strands *= shade[near] * cv2.pow(flow.coherence[near], _COHERENCE) * _soft(layout[near])

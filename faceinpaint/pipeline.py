@@ -317,7 +317,7 @@ class FaceInpainter:
         new = smooth_along(flow, new, unknown, layout)
         sources = pick_sources(attention[0].cpu().numpy(), unknown, layout)
         if sources is not None:
-            soft, square = soften(face, unknown, layout), FaceFrame.whole(FACE_SIZE, FACE_SIZE)
+            soft, square = soften(face, new, unknown, layout), FaceFrame.whole(FACE_SIZE, FACE_SIZE)
             new = carry_detail(face, soft, new, unknown, sources, square)
         new = add_strands(flow, face, new, unknown, layout)
         return _Painted(layout, match_tone(face, unknown, new), sources)

@@ -137,16 +137,34 @@ def test_a_photo_in_one_tone_stays_so(unknown, photo, tint):
 
 def test_only_grain_is_softened_and_hidden_pixels_have_no_say(unknown, photo):
     layout = np.ones((256, 256), np.uint8)
+    plain = np.full_like(photo, 120)
     edge = photo.copy()
     edge[:, 200:] //= 3
-    soft = soften(edge, unknown, layout)
+    soft = soften(edge, plain, unknown, layout)
     residual = np.abs(edge.astype(int) - soft)[~unknown]
     assert 3 < residual.mean() < 20
     assert residual.max() < 3.5 * np.median(residual)  # the edge is no grain
     smooth = np.tile(np.linspace(0, 255, 256)[:, None, None], (1, 256, 3)).astype(np.uint8)
-    assert np.abs(smooth.astype(int) - soften(smooth, unknown, layout))[~unknown].max() <= 1
+    assert np.abs(smooth.astype(int) - soften(smooth, plain, unknown, layout))[~unknown].max() <= 1
     hidden = np.where(unknown[..., None], 255 - edge, edge)
-    np.testing.assert_array_equal(soften(hidden, unknown, layout)[~unknown], soft[~unknown])
+    np.testing.assert_array_equal(soften(hidden, plain, unknown, layout)[~unknown], soft[~unknown])
+
+
+@pytest.mark.parametrize("noise", [6, 20])
+def test_the_hole_of_a_noisy_photo_gets_the_grain_that_it_lacks(unknown, noise):
+    layout = np.ones((256, 256), np.uint8)
+    rng = np.random.default_rng(0)
+    photo = (120 + noise * rng.standard_normal((256, 256, 3))).round().astype(np.uint8)
+    sources = pick_sources(np.ones((SIDE**2, SIDE**2)), unknown, layout)
+    square = FaceFrame.whole(256, 256)
+
+    def grain(painted):
+        soft = soften(photo, painted, unknown, layout)
+        return carry_detail(photo, soft, painted, unknown, sources, square)[unknown].std() / noise
+
+    assert 0.7 < grain(np.full_like(photo, 120)) < 1.1
+    as_noisy = (120 + noise * rng.standard_normal((256, 256, 3))).round().astype(np.uint8)
+    assert grain(as_noisy) == pytest.approx(as_noisy[unknown].std() / noise)
 
 
 def test_a_colour_photo_keeps_its_colours(unknown, photo):
