@@ -1,4 +1,4 @@
-"""What the hole takes over from the photo around it: brightness, tone, and detail beyond 256 x 256 pixels.
+"""What the hole takes over from the photo: tone, sharpness, grain, and detail beyond 256 x 256 pixels.
 
 Contextual residual aggregation (Yi et al. 2020, section 3.2): what an enlarged face lacks, the residual of
 the visible skin and hair, is carried into the hole, from where Stage 2's own attention looked as it painted.
@@ -134,7 +134,7 @@ def match_sharpness(face, painted, unknown, layout):
     hidden = (cv2.erode(unknown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0) & someone
     if np.count_nonzero(seen) < _LEAST_SEEN or np.count_nonzero(hidden) < _LEAST_PAINTED:
         return painted
-    light, sharp = _light(painted), _sharpness(_light(face), seen)
+    light, sharp = luminance(painted), _sharpness(luminance(face), seen)
     if (_sharpness(light, hidden) - sharp <= _SHARPER).all():
         return painted
 
@@ -155,7 +155,8 @@ def _sharpness(light, area):
     return np.log2(powers[:2]) - np.log2(powers[2])
 
 
-def _light(picture):
+def luminance(picture):
+    """Brightness of H x W x 3 uint8 RGB as H x W float32, 0 to 255."""
     return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 

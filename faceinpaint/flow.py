@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .detail import NORMAL, around
+from .detail import NORMAL, around, luminance
 from .semantics import CLASSES
 
 _HAIR = CLASSES.index("hair")
@@ -84,7 +84,7 @@ def find_flow(painted, unknown, layout):
     Returns:
         A `Flow` of size x size.
     """
-    light = _light(painted)
+    light = luminance(painted)
     hair = (layout == _HAIR).astype(np.uint8)
     # Where hair ends is not where it flows.
     weight = _FLOWING[layout] & (cv2.erode(hair, np.ones((3, 3), np.uint8)) == hair)
@@ -129,7 +129,7 @@ def smooth_along(flow, painted, unknown, layout):
 def _smooth(direction, painted, layout):
     hair = layout == _HAIR
     parts = np.stack([hair, _FLOWING[layout] & ~hair], -1).astype(np.float32)
-    light = _light(painted)
+    light = luminance(painted)
     # The means of hair are of hair alone, and those of the rest of the rest.
     sums = np.concatenate([parts * light[..., None], parts], -1)
     for reach in _REACHES:
@@ -163,7 +163,7 @@ def add_strands(flow, face, painted, unknown, layout, seed=0):
     hidden = cv2.erode(hair * unknown, np.ones((5, 5), np.uint8)) > 0
     if np.count_nonzero(seen) < _LEAST_SEEN or np.count_nonzero(hidden) < _LEAST_HIDDEN:
         return painted
-    light = _light(np.where(unknown[..., None], painted, face))
+    light = luminance(np.where(unknown[..., None], painted, face))
     shade = _shade(light)
     shade = np.clip(shade / np.median(shade[seen]), *_SHADES)
     near = around(unknown & (hair > 0), sum(_HAIR_REACHES) + _BLUR_REACH)
@@ -198,10 +198,6 @@ def _bands(light):
     """What of H x W brightness is as fine as strands are, finest first."""
     blurred = [light, *(cv2.GaussianBlur(light, (0, 0), blur) for blur in _STRAND_BLURS)]
     return [finer - coarser for finer, coarser in zip(blurred, blurred[1:], strict=False)]
-
-
-def _light(picture):
-    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 
 def _shade(light):
