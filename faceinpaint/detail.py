@@ -312,21 +312,23 @@ def soften(face, painted, unknown, layout):
     known = (~unknown).astype(np.float32)[..., None]
     weight = cv2.GaussianBlur(known, (0, 0), _GRAIN)[..., None]
     smooth = cv2.GaussianBlur(face * known, (0, 0), _GRAIN) / np.maximum(weight, 1e-3)
-    grain = face - smooth
-    own_grain = painted - cv2.GaussianBlur(painted.astype(np.float32), (0, 0), _GRAIN)
-    change = np.zeros_like(grain)
-    layout = _KINDS[layout]
+    grain = (face - smooth).reshape(-1, 3)
+    own_grain = (painted - cv2.GaussianBlur(painted.astype(np.float32), (0, 0), _GRAIN)).reshape(-1, 3)
+    soft = face.astype(np.float32).reshape(-1, 3)
+    layout, unknown = _KINDS[layout].ravel(), unknown.ravel()
     for index in np.unique(layout[~unknown]):
         here = layout == index
-        seen = grain[here & ~unknown]
+        places, painted_places = np.flatnonzero(here & ~unknown), np.flatnonzero(here & unknown)
+        seen = grain.take(places, 0)
         middle = np.median(np.abs(seen))
         # Edges are cut down to grain: in another place they would be scratches.
-        seen = np.clip(seen, -_GRAIN_LIMIT * middle, _GRAIN_LIMIT * middle)
-        own = np.median(np.abs(own_grain[here & unknown])) if (here & unknown).any() else middle
+        np.clip(seen, -_GRAIN_LIMIT * middle, _GRAIN_LIMIT * middle, out=seen)
+        own = np.median(np.abs(own_grain.take(painted_places, 0))) if painted_places.size else middle
         # By medians: edges have no say in how strong grain is.
         lacking = max(0, _GRAIN_SHARE * middle**2 - own**2) / NORMAL
-        change[here & ~unknown] = seen * min(_GRAIN_GAIN, np.sqrt(lacking / max(np.mean(seen**2), 1e-6)))
-    return np.clip(face - change, 0, 255).round().astype(np.uint8)
+        gain = min(_GRAIN_GAIN, np.sqrt(lacking / max(np.mean(seen**2), 1e-6)))
+        soft[places] -= np.float32(gain) * seen
+    return np.clip(soft, 0, 255).round().astype(np.uint8).reshape(face.shape)
 
 
 def carry_detail(photo, seen, painted, hole, sources, frame):
