@@ -5,6 +5,7 @@ the visible skin and hair, is carried into the hole, from where Stage 2's own at
 """
 
 import bisect
+import itertools
 import math
 
 import cv2
@@ -108,10 +109,9 @@ def even_skin(painted, unknown, layout):
     sums = cv2.resize(sums, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float32)
     sums = cv2.GaussianBlur(sums, (0, 0), _SKIN_BLUR / 2)
     means = 255 * sums[..., 1:] / np.maximum(sums[..., :1], 1)
-    means = cv2.resize(means, skin.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    even = cv2.merge([picture[..., 0], *cv2.split(np.rint(means).astype(np.uint8))])
+    picture[..., 1:] = np.rint(cv2.resize(means, skin.shape[::-1], interpolation=cv2.INTER_LINEAR))
     painted = painted.copy()
-    painted[near] = cv2.copyTo(cv2.cvtColor(even, cv2.COLOR_YCrCb2RGB), inside, painted[near])
+    painted[near] = cv2.copyTo(cv2.cvtColor(picture, cv2.COLOR_YCrCb2RGB), inside, painted[near])
     return painted
 
 
@@ -147,17 +147,27 @@ def match_sharpness(face, painted, unknown, layout):
 
 def _sharpness(light, area):
     """How much stronger the two finest octaves are in an area than the third, in factors of two."""
-    blurred = [light, *(cv2.GaussianBlur(light, (0, 0), blur) for blur in _SHARPNESS_BLURS)]
-    powers = [
-        np.mean((finer - coarser)[area] ** 2) + _LEAST_POWER
-        for finer, coarser in zip(blurred, blurred[1:], strict=False)
-    ]
+    powers = [np.mean(band[area] ** 2) + _LEAST_POWER for band in bands(light, _SHARPNESS_BLURS)]
     return np.log2(powers[:2]) - np.log2(powers[2])
 
 
 def luminance(picture):
     """Brightness of H x W x 3 uint8 RGB as H x W float32, 0 to 255."""
     return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+
+def bands(light, blurs):
+    """What of H x W brightness is finer than the first blur, between that and the second, and so on.
+
+    Args:
+        light: H x W float32.
+        blurs: deviations of Gaussian blurs in pixels, finest first.
+
+    Returns:
+        A list of as many H x W float32 arrays as there are blurs.
+    """
+    blurred = [light, *(cv2.GaussianBlur(light, (0, 0), blur) for blur in blurs)]
+    return [finer - coarser for finer, coarser in itertools.pairwise(blurred)]
 
 
 def match_tone(face, unknown, painted):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .detail import NORMAL, around, luminance
+from .detail import NORMAL, around, bands, luminance
 from .semantics import CLASSES
 
 _HAIR = CLASSES.index("hair")
@@ -171,7 +171,7 @@ def add_strands(flow, face, painted, unknown, layout, seed=0):
     for reach in _HAIR_REACHES:
         lines = _mean_along(flow.direction[near], lines, reach)
     strands = np.zeros_like(lines)
-    for now, line in zip(_bands(light), _bands(lines), strict=True):
+    for now, line in zip(bands(light, _STRAND_BLURS), bands(lines, _STRAND_BLURS), strict=True):
         power = now[seen] ** 2
         wanted = np.minimum(power, _OUTLIER**2 / NORMAL * np.median(power)).mean()
         lacking = max(0, wanted - np.mean((now[hidden] / shade[hidden]) ** 2))
@@ -192,12 +192,6 @@ def _mean_along(direction, values, reach):
         way = x + sign * step[..., 0], y + sign * step[..., 1]
         total = total + cv2.remap(values, *way, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     return total / 3
-
-
-def _bands(light):
-    """What of H x W brightness is as fine as strands are, finest first."""
-    blurred = [light, *(cv2.GaussianBlur(light, (0, 0), blur) for blur in _STRAND_BLURS)]
-    return [finer - coarser for finer, coarser in zip(blurred, blurred[1:], strict=False)]
 
 
 def _shade(light):
