@@ -231,7 +231,7 @@ def pick_sources(attention, unknown, layout, seed=0):
     for share in shares.T[shares.any(0)].astype(np.uint8):
         agreement += np.minimum(share[targets, None], share[sources])
     likely = np.exp(_LAYOUT_SAY * np.arange(CELL * CELL + 1, dtype=np.float32) / CELL**2)
-    likely = (attention[np.ix_(targets, sources)] + 1e-6) * likely[agreement]
+    likely = (attention.take(targets, 0).take(sources, 1) + 1e-6) * likely[agreement]
     # The earliest of exponential waiting times is a draw in proportion to their rates.
     waits = np.random.default_rng(seed).standard_exponential(likely.shape, np.float32)
     chosen = (waits / likely).argmin(1)
@@ -281,17 +281,23 @@ def _edge_offset(photo, painted, hole, step):
     offset = np.zeros(painted.shape, np.int16)
     # The blurs end at four times their width.
     near = around(hole, math.ceil(max(ring + 4 * sigma for sigma, ring, _ in levels)) + 2)
-    photo, painted, hole = photo[near], painted[near], hole[near]
-    outside = cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 3)
-    inside = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3)
-    result = painted.astype(np.float32)
+    hole = hole[near].astype(np.uint8)
+    outside = cv2.distanceTransform(1 - hole, cv2.DIST_L2, 3)
+    inside = cv2.distanceTransform(hole, cv2.DIST_L2, 3)
+    by_level = []
     for sigma, ring, reach in levels:
-        weight = ((outside > 0) & (outside <= ring)).astype(np.float32)
-        jump = np.clip(photo - result, -_LARGEST_JUMP, _LARGEST_JUMP) * weight[..., None]
-        spread = cv2.GaussianBlur(weight, (0, 0), sigma)
-        share = np.exp(-inside / reach) / np.maximum(spread, 1e-6) * (spread > 1e-6)
-        result += cv2.GaussianBlur(jump, (0, 0), sigma) * share[..., None]
-    offset[near] = np.rint(result - painted)
+        at_edge = np.float32((outside > 0) & (outside <= ring))
+        spread = cv2.GaussianBlur(at_edge, (0, 0), sigma)
+        share = cv2.exp(inside / -reach) / np.maximum(spread, 1e-6) * (spread > 1e-6)
+        by_level.append((sigma, at_edge, share))
+    # Plane by plane: what is the same for all three is worked out once, and nothing is broadcast.
+    for channel in range(3):
+        known, plane = (np.float32(picture[near][..., channel]) for picture in (photo, painted))
+        result = plane.copy()
+        for sigma, at_edge, share in by_level:
+            jump = np.clip(known - result, -_LARGEST_JUMP, _LARGEST_JUMP) * at_edge
+            result += cv2.GaussianBlur(jump, (0, 0), sigma) * share
+        offset[near][..., channel] = np.rint(result - plane)
     return offset
 
 

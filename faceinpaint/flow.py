@@ -7,6 +7,7 @@ smoothed along it (line integral convolution, Cabral and Leedom 1993), to be as 
 seen of it.
 """
 
+import functools
 from typing import NamedTuple
 
 import cv2
@@ -167,7 +168,7 @@ def add_strands(flow, face, painted, unknown, layout, seed=0):
     shade = _shade(light)
     shade = np.clip(shade / np.median(shade[seen]), *_SHADES)
     near = around(unknown & (hair > 0), sum(_HAIR_REACHES) + _BLUR_REACH)
-    lines = np.random.default_rng(seed).standard_normal(light.shape, np.float32)[near]
+    lines = _noise(light.shape, seed)[near]
     for reach in _HAIR_REACHES:
         lines = _mean_along(flow.direction[near], lines, reach)
     strands = np.zeros_like(lines)
@@ -182,16 +183,22 @@ def add_strands(flow, face, painted, unknown, layout, seed=0):
     return painted
 
 
+@functools.lru_cache(maxsize=1)
+def _noise(shape, seed):
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
 def _mean_along(direction, values, reach):
     """Means of `values`, H x W (x C) float32, in three places: here and at `reach` pixels to both sides."""
     height, width = values.shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    here = np.empty((height, width, 2), np.float32)
+    here[..., 0], here[..., 1] = np.arange(width), np.arange(height)[:, None]
     step = reach * direction
-    total = values
-    for sign in (-1, 1):
-        way = x + sign * step[..., 0], y + sign * step[..., 1]
-        total = total + cv2.remap(values, *way, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return total / 3
+    total = values.copy()
+    for there in (here - step, here + step):
+        total += cv2.remap(values, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    total *= np.float32(1 / 3)
+    return total
 
 
 def _shade(light):

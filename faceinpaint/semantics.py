@@ -148,7 +148,8 @@ def likeliest_layout(logits, mask):
     raised = logits.new_zeros(*logits.shape[:2], 1, 1)
     raised[:, SMALL_PARTS] = SMALL_PARTS_GAIN * hole.to(logits.dtype).mean((1, 2)).view(-1, 1, 1, 1)
     logits = torch.addcmul(logits, raised, hole[:, None].to(logits.dtype))
-    layout = logits.argmax(1)
+    # On a CPU `argmax` takes half as long again.
+    layout = logits.max(1).indices
     worn = layout[:, None] == torch.tensor(WORN, device=layout.device)[:, None, None]
     least = LEAST_SEEN * hole[0].numel() / 256**2
     left_out = (worn & ~hole[:, None]).sum((2, 3)) < least
@@ -176,7 +177,7 @@ def without_islands(layout, hole):
         H x W uint8 class ids. The largest piece of hair stays, wherever it is.
     """
     changed = layout
-    for kind in ISLANDS:
+    for kind in np.intersect1d(ISLANDS, layout[hole]):
         count, pieces, boxes, _ = cv2.connectedComponentsWithStats((layout == kind).astype(np.uint8))
         stays = np.bincount(pieces[~hole], minlength=count) > 0
         stays[0] = True

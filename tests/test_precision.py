@@ -46,9 +46,11 @@ def outputs(network, inputs):
     return [torch.view_as_real(x) for x in result] if isinstance(result, tuple) else [result]
 
 
+@pytest.mark.parametrize("fused", [False, True], ids=["written", "fused"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.02)])
 @torch.inference_mode()
-def test_a_settled_network_computes_the_same(network, inputs, dtype, tolerance):
+def test_a_settled_network_computes_the_same(network, inputs, dtype, tolerance, fused, monkeypatch):
+    monkeypatch.setattr("faceinpaint.precision._fused_attention_is_faster", lambda dtype: fused)
     expected = outputs(network, inputs)
     settled = copy.deepcopy(network)
     settle(settled, dtype)

@@ -58,7 +58,8 @@ class TransformerGrid(nn.Module):
             *[Block(channels, heads, qkv_bias=True, drop_path=drop_path) for _ in range(depth)]
         )
         for block in self.blocks:
-            # In bfloat16 on a CPU PyTorch's fused kernel takes twice as long as the products written out.
+            # In bfloat16 on some CPUs PyTorch's fused kernel takes twice as long as the products written out;
+            # `precision.settle` measures.
             block.attn.fused_attn = False
         self.norm = nn.LayerNorm(channels)
 

@@ -45,6 +45,7 @@ class ContextualAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.cell = cell
+        self.fused_attn = False
         token = channels * cell * cell
         self.norm = nn.LayerNorm(token)
         self.query_key_value = nn.Linear(token, 3 * width)
@@ -113,10 +114,16 @@ class ContextualAttention(nn.Module):
         asking = torch.arange(known.shape[1], device=x.device).view(height // self.cell, width // self.cell)
         asking = _crop(asking, region, step)
         asks = slice(None) if region is None else asking.flatten()
-        found = _attend(q[:, :, asks], k, v, _of_queries(bias, asks))
+        found = self._attend(q[:, :, asks], k, v, _of_queries(bias, asks))
         found = self.output(found.transpose(1, 2).flatten(2))
         found = F.pixel_shuffle(found.mT.unflatten(2, asking.shape), self.cell)
         return x + (_smooth(found) if self.cell > 1 else found), weights
+
+    def _attend(self, q, k, v, bias):
+        """What queries find in the values; `bias` is added to the logarithms of the keys' weights."""
+        if self.fused_attn:
+            return F.scaled_dot_product_attention(q, k, v, bias)
+        return _attention_weights(q, k, bias).to(v.dtype) @ v
 
 
 class LayoutModulation(nn.Module):
@@ -395,15 +402,6 @@ def _materials_of_classes():
 def _of_queries(bias, chosen):
     """The chosen queries' part of a bias N x 1 x queries x keys, or of one for all, N x 1 x 1 x keys."""
     return bias if bias.shape[2] == 1 else bias[:, :, chosen]
-
-
-def _attend(q, k, v, bias):
-    """What queries find in the values; `bias` is added to the logarithms of the keys' weights."""
-    if q.is_cpu and q.dtype == torch.float32:
-        # A third of the time: there is no tensor of queries x keys to be written and read.
-        return F.scaled_dot_product_attention(q, k, v, bias)
-    # In bfloat16 on a CPU that takes twice as long as the products written out.
-    return _attention_weights(q, k, bias).to(v.dtype) @ v
 
 
 def _attention_weights(q, k, bias):
