@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
-from .detail import carry_detail, match_edge
+from .detail import carry_detail, keep_edges, match_edge, sharpen_edges
 from .semantics import MEAN_CENTRES
 
 YUNET_REPO = "opencv/face_detection_yunet"
@@ -184,7 +184,7 @@ def warp_to_frame(photo, mask, frame):
     return aligned, _hidden_in(hidden, frame.matrix, frame.size, frame.size) | beyond
 
 
-def paste_back(photo, mask, painted, frame, sources=None):
+def paste_back(photo, mask, painted, frame, sources=None, layout=None):
     """Put the restored face into the hole of the photo, without a seam.
 
     Args:
@@ -194,6 +194,7 @@ def paste_back(photo, mask, painted, frame, sources=None):
         frame: the `FaceFrame` that the face was aligned with.
         sources: from `detail.pick_sources`, where a face that is enlarged takes its fine detail from; None to
             go without.
+        layout: size x size class ids of the painted face; needed with `sources`.
 
     Returns:
         The photo with the face in its hole, H x W x 3 uint8, known pixels untouched, and an H x W bool
@@ -209,9 +210,13 @@ def paste_back(photo, mask, painted, frame, sources=None):
         here = FaceFrame(_compose(frame.matrix, np.array([[1.0, 0, left], [0, 1, top]])), frame.size)
         step = frame.side / frame.size
         new = _warp(painted, here.inverse, *size)
+        if step > 1:
+            new = sharpen_edges(new, hidden[region], step)
         new = match_edge(photo[region], new, hidden[region], step)
         if sources is not None and step > 1:
             seen = _warp(warp_to_frame(photo, hidden, frame)[0], here.inverse, *size)
+            layout = cv2.warpAffine(layout, here.inverse, size, flags=cv2.INTER_NEAREST)
+            seen = keep_edges(photo[region], seen, hidden[region], layout)
             new = carry_detail(photo[region], seen, new, fill[region], sources, here)
         result[region][fill[region]] = new[fill[region]]
     return result, hidden & ~fill

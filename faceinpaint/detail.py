@@ -77,6 +77,25 @@ _TONE_SCATTER = 3
 _LEAST_SEEN, _LEAST_PAINTED = 1000, 100
 """Fewer visible pixels do not tell the tone or the sharpness of a photo, fewer painted ones not theirs."""
 
+_DETAIL_LIMIT = 1.5
+"""Of the residuals of an enlarged face, what is beyond so many times their median is an edge.
+
+LPIPS of 160 validation pictures, painted at a half of their size and enlarged to it: 0.0579 with edges and
+all, 0.0539 without residuals, 0.0505 with grain alone; at a third 0.0715, 0.0694 and 0.0596.
+"""
+
+_EDGE_BLUR, _EDGE_PULL = 0.5, 0.0125
+"""How wide the edges are that are steepened, in pixels of the aligned face, and how far pixels are pulled.
+
+The LPIPS above falls from 0.0505 to 0.0490 by it, and from 0.0596 to 0.0562.
+"""
+
+_LARGEST_PULL = 0.75
+"""No pixel is pulled further, in pixels of the aligned face."""
+
+_SHARP_MARGIN = 24
+"""So far around the hole edges are steepened, too: `match_edge` looks 21 pixels off."""
+
 _STRIP = 256
 """Rows of the photo that are worked on at once: a large photo's index arrays would not fit otherwise."""
 
@@ -347,6 +366,80 @@ def soften(face, painted, unknown, layout):
     return np.clip(soft, 0, 255).round().astype(np.uint8).reshape(face.shape)
 
 
+def sharpen_edges(painted, hole, step):
+    """Steepen the edges of an enlarged face: enhancement by warping (Arad and Gotsman 1999).
+
+    Every pixel is taken from a little further off the edge that it lies beside, so that edges get narrower
+    without getting stronger, and no light or dark lines come beside them.
+
+    Args:
+        painted: H x W x 3 uint8, the restored face, enlarged over the photo.
+        hole: H x W bool, with a true pixel.
+        step: side of one of the networks' pixels in pixels of the photo.
+
+    Returns:
+        H x W x 3 uint8, sharper in the hole and around it.
+    """
+    near = around(hole, math.ceil(_SHARP_MARGIN * step))
+    painted = painted.copy()
+    painted[near] = _sharpen(painted[near], step)
+    return painted
+
+
+def _sharpen(picture, step):
+    height, width = picture.shape[:2]
+    shrink = max(1, int(step / _FINEST_STEP))
+    small = math.ceil(width / shrink), math.ceil(height / shrink)
+    step /= shrink
+    light = luminance(cv2.resize(picture, small, interpolation=cv2.INTER_AREA))
+    light = cv2.GaussianBlur(light, (0, 0), 0.7 * _EDGE_BLUR * step)
+    edges = cv2.GaussianBlur(cv2.magnitude(*_gradient(light)), (0, 0), _EDGE_BLUR * step)
+    limit = _LARGEST_PULL * step
+    ways = []
+    for slope, places in zip(_gradient(edges), (np.arange(width), np.arange(height)[:, None]), strict=True):
+        pull = np.clip(-_EDGE_PULL * step**3 * slope, -limit, limit)
+        ways.append(places + shrink * cv2.resize(pull, (width, height), interpolation=cv2.INTER_LINEAR))
+    x, y = (way.astype(np.float32) for way in ways)
+    return cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+
+
+def _gradient(values):
+    return tuple(cv2.Scharr(values, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1)))
+
+
+def keep_edges(photo, seen, hole, layout):
+    """An enlarged face with the photo's own edges: what `carry_detail` is to take for seen.
+
+    What an enlarged face lacks is grain and the sharpness of edges. Only grain can be carried: in another
+    place an edge would be a scratch.
+
+    Args:
+        photo: H x W x 3 uint8.
+        seen: H x W x 3 uint8, the aligned face that the networks saw, enlarged over the photo.
+        hole: H x W bool; these pixels have no say in others.
+        layout: H x W class ids: how strong grain is, each class tells for itself.
+
+    Returns:
+        H x W x 3 uint8, off from the photo by its grain.
+    """
+    residual = photo.astype(np.int16) - seen
+    kinds = _KINDS[layout]
+    limits, gains = np.zeros((2, NUM_CLASSES), np.float32)
+    # A hundred thousand pixels tell as much of grain as millions.
+    some = np.s_[:: 1 + len(photo) // 512, :: 1 + photo.shape[1] // 512]
+    known = ~hole[some]
+    known_kinds, known_residual = kinds[some][known], np.abs(residual[some][known])
+    for kind in np.unique(known_kinds):
+        own = known_residual[known_kinds == kind]
+        middle = np.median(own)
+        limits[kind] = _DETAIL_LIMIT * middle
+        # Noise loses much of its power with what is cut off.
+        power = np.mean(np.minimum(own, limits[kind]) ** 2)
+        gains[kind] = max(1, math.sqrt(_GRAIN_SHARE * middle**2 / NORMAL / max(power, 1e-6)))
+    limit, gain = (values[kinds][..., None] for values in (limits, gains))
+    return np.rint(photo - gain * np.clip(residual, -limit, limit)).clip(0, 255).astype(np.uint8)
+
+
 def carry_detail(photo, seen, painted, hole, sources, frame):
     """Add the photo's own detail to an enlarged face.
 
@@ -355,7 +448,8 @@ def carry_detail(photo, seen, painted, hole, sources, frame):
 
     Args:
         photo: H x W x 3 uint8.
-        seen: H x W x 3 uint8, the aligned face that the networks saw, enlarged over the photo.
+        seen: H x W x 3 uint8, the aligned face that the networks saw, enlarged over the photo, from
+            `keep_edges`; or from `soften`.
         painted: H x W x 3 uint8, the restored face, enlarged over the photo.
         hole: H x W bool.
         sources: from `pick_sources`.

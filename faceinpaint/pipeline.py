@@ -336,8 +336,8 @@ class FaceInpainter:
         picture, beyond = photo.rgb, mask
         # The smallest face last: it decides where frames overlap.
         for face in sorted(faces, key=lambda face: -face.frame.side):
-            _, new, sources = face.variations[index]
-            picture, left = paste_back(picture, mask, new, face.frame, sources)
+            layout, new, sources = face.variations[index]
+            picture, left = paste_back(picture, mask, new, face.frame, sources, layout)
             beyond = beyond & left
         notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
         if beyond.any():

@@ -7,10 +7,12 @@ from faceinpaint.detail import (
     CELL,
     carry_detail,
     even_skin,
+    keep_edges,
     match_edge,
     match_sharpness,
     match_tone,
     pick_sources,
+    sharpen_edges,
     soften,
 )
 from faceinpaint.semantics import CLASSES
@@ -184,6 +186,54 @@ def test_grain_goes_on_inside_the_hole(unknown):
     assert np.array_equal(result[~hole], enlarged[~hole])
     assert 10 < result[hole].std() < 14
     assert abs(result[hole].mean() - 120) < 1
+
+
+@pytest.mark.parametrize("step", [1.5, 4, 9])
+def test_an_edge_of_an_enlarged_face_gets_steeper_where_it_is_without_a_rim(step):
+    side = round(40 * step)
+    small = np.full((40, 40, 3), 60, np.uint8)
+    small[:, 20:] = 190
+    picture = cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC)
+    picture = cv2.GaussianBlur(picture, (0, 0), 0.5 * step)
+    hole = np.zeros((side, side), bool)
+    hole[side // 4 : -side // 4, side // 4 : -side // 4] = True
+    sharp = sharpen_edges(picture, hole, step)
+    before, after = (p[side // 2, :, 0].astype(int) for p in (picture, sharp))
+    assert np.diff(after).max() > 1.2 * np.diff(before).max()
+    assert after.min() >= before.min() - 3
+    assert after.max() <= before.max() + 3
+    assert abs(np.abs(after - 125).argmin() - np.abs(before - 125).argmin()) <= 1
+    even = np.full((side, side, 3), 90, np.uint8)
+    np.testing.assert_array_equal(sharpen_edges(even, hole, step), even)
+
+
+def test_grain_of_a_large_photo_is_carried_and_its_lines_are_not():
+    """As `paste_back` does it, with a line where the grain comes from."""
+    hole = np.zeros((512, 512), bool)
+    hole[200:300, 200:300] = True
+    layout = np.full((512, 512), CLASSES.index("skin"), np.uint8)
+    rng = np.random.default_rng(0)
+    even = np.full((512, 512, 3), 128, np.uint8)
+    photo = np.rint(even + rng.normal(0, 4, even.shape)).astype(np.uint8)
+    photo[100:200, 250:252] = 20
+    seen = cv2.resize(cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), (512, 512))
+    sources = np.zeros((SIDE, SIDE, 2), int)
+    sources[..., 1] = -50  # pixels of the aligned face, twice as large as the photo's
+    frame = FaceFrame.whole(512, 512)
+    scratched = carry_detail(photo, seen, even, hole, sources, frame)
+    result = carry_detail(photo, keep_edges(photo, seen, hole, layout), even, hole, sources, frame)
+    assert np.abs(scratched[hole].astype(int) - 128).max() > 40
+    assert np.abs(result[hole].astype(int) - 128).max() < 20
+    assert 1.5 < result[hole].std() < 4
+
+
+def test_what_the_hole_hides_has_no_say_in_what_grain_is(unknown, photo):
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    seen = cv2.GaussianBlur(photo, (0, 0), 2)
+    first = keep_edges(photo, seen, unknown, layout)
+    other = np.where(unknown[..., None], np.uint8(255), photo)
+    second = keep_edges(other, seen, unknown, layout)
+    np.testing.assert_array_equal(first[~unknown], second[~unknown])
 
 
 def test_a_step_in_brightness_at_the_edge_is_evened_out_and_far_inside_nothing_changes():
