@@ -18,6 +18,7 @@ import numpy as np
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
 from .detail import carry_detail, keep_edges, match_edge, sharpen_edges
+from .flow import add_strands_enlarged
 from .semantics import MEAN_CENTRES
 
 YUNET_REPO = "opencv/face_detection_yunet"
@@ -218,6 +219,7 @@ def paste_back(photo, mask, painted, frame, sources=None, layout=None):
             layout = cv2.warpAffine(layout, here.inverse, size, flags=cv2.INTER_NEAREST)
             seen = keep_edges(photo[region], seen, hidden[region], layout)
             new = carry_detail(photo[region], seen, new, fill[region], sources, here)
+            new = add_strands_enlarged(photo[region], new, hidden[region], layout, step)
         result[region][fill[region]] = new[fill[region]]
     return result, hidden & ~fill
 

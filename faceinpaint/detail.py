@@ -56,8 +56,8 @@ _EDGE_LEVELS = ((4, 3, 12), (1.5, 1.5, 6), (0.5, 0.7, 4), (0.3, 0.3, 3))
 _LARGEST_JUMP = 40
 """A larger difference is another thing beside the hole, not another brightness; in levels of 255."""
 
-_FINEST_STEP = 4
-"""Where a pixel of the networks is more photo pixels wide, edges are matched on a smaller picture."""
+FINEST_STEP = 4
+"""Where a pixel of the networks is more photo pixels wide, a smaller picture is worked on."""
 
 _GRAIN, _GRAIN_LIMIT, _GRAIN_SHARE, _GRAIN_GAIN = 1.0, 2.0, 0.8, 1.5
 """Grain is what is finer than this blur, in pixels of the aligned face, up to so many times its median; the
@@ -277,7 +277,7 @@ def match_edge(photo, painted, hole, step):
     Returns:
         `painted`, H x W x 3 uint8, matched where `hole` is true.
     """
-    shrink = max(1, int(step / _FINEST_STEP))
+    shrink = max(1, int(step / FINEST_STEP))
     if shrink == 1:
         offset = _edge_offset(photo, painted, hole, step)
     else:
@@ -388,7 +388,7 @@ def sharpen_edges(painted, hole, step):
 
 def _sharpen(picture, step):
     height, width = picture.shape[:2]
-    shrink = max(1, int(step / _FINEST_STEP))
+    shrink = max(1, int(step / FINEST_STEP))
     small = math.ceil(width / shrink), math.ceil(height / shrink)
     step /= shrink
     light = luminance(cv2.resize(picture, small, interpolation=cv2.INTER_AREA))

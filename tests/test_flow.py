@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from faceinpaint.flow import add_strands, find_flow, smooth_along
+from faceinpaint.flow import add_strands, add_strands_enlarged, find_flow, smooth_along
 from faceinpaint.semantics import CLASSES
 
 HAIR, SKIN, CLOTH = (CLASSES.index(name) for name in ("hair", "skin", "cloth"))
@@ -91,3 +91,24 @@ def test_without_visible_hair_there_are_no_strands(unknown):
     painted = stripes(90)
     flow = find_flow(painted, unknown, layout)
     assert add_strands(flow, painted, painted, unknown, layout) is painted
+
+
+@pytest.mark.parametrize("step", [2, 9])
+def test_hair_of_a_large_photo_gets_strands_finer_than_the_networks_paint(unknown, step):
+    larger = np.ones((2, 2) if step > 4 else (1, 1), np.uint8)
+    hole = np.kron(unknown, larger) > 0
+    layout = np.full(hole.shape, HAIR, np.uint8)
+    layout[:, : len(hole) // 2] = SKIN
+    lively = np.stack([np.kron(plane, larger) for plane in np.moveaxis(stripes(90, 30, 0.8), -1, 0)], -1)
+    painted = np.where(hole[..., None], cv2.GaussianBlur(lively, (0, 0), 4 * len(larger)), lively)
+    result = add_strands_enlarged(lively, painted, hole, layout, step)
+    np.testing.assert_array_equal(result[~hole], painted[~hole])
+    rows, columns = (
+        slice(start * len(larger), stop * len(larger)) for start, stop in ((80, 176), (144, 208))
+    )
+    assert fine(painted)[rows, columns].std() < 0.2 * fine(lively)[rows, columns].std()
+    assert fine(result)[rows, columns].std() > 0.4 * fine(lively)[rows, columns].std()
+    left = np.s_[:, : len(hole) // 2 - 8 * len(larger)]
+    np.testing.assert_array_equal(result[left], painted[left])
+    bald = np.full_like(layout, SKIN)
+    assert add_strands_enlarged(lively, painted, hole, bald, step) is painted
