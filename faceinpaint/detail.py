@@ -422,9 +422,9 @@ def keep_edges(photo, seen, hole, layout):
     Returns:
         H x W x 3 uint8, off from the photo by its grain.
     """
-    residual = photo.astype(np.int16) - seen
+    residual = cv2.subtract(photo, seen, dtype=cv2.CV_32F)
     kinds = _KINDS[layout]
-    limits, gains = np.zeros((2, NUM_CLASSES), np.float32)
+    limits, gains = np.zeros((2, 256), np.float32)
     # A hundred thousand pixels tell as much of grain as millions.
     some = np.s_[:: 1 + len(photo) // 512, :: 1 + photo.shape[1] // 512]
     known = ~hole[some]
@@ -436,8 +436,12 @@ def keep_edges(photo, seen, hole, layout):
         # Noise loses much of its power with what is cut off.
         power = np.mean(np.minimum(own, limits[kind]) ** 2)
         gains[kind] = max(1, math.sqrt(_GRAIN_SHARE * middle**2 / NORMAL / max(power, 1e-6)))
-    limit, gain = (values[kinds][..., None] for values in (limits, gains))
-    return np.rint(photo - gain * np.clip(residual, -limit, limit)).clip(0, 255).astype(np.uint8)
+    limit, gain = (cv2.merge(3 * [cv2.LUT(kinds, values)]) for values in (limits, gains))
+    # In place: a large photo's arrays take longer to get than to fill.
+    grain = cv2.min(residual, limit, residual)
+    cv2.max(grain, cv2.multiply(limit, -1, limit), grain)
+    cv2.multiply(grain, gain, grain)
+    return cv2.subtract(photo, grain, dtype=cv2.CV_8U)
 
 
 def carry_detail(photo, seen, painted, hole, sources, frame):
