@@ -187,7 +187,7 @@ def warp_to_frame(photo, mask, frame):
     """
     height, width = photo.shape[:2]
     hidden = np.asarray(mask) != 0
-    aligned = _warp(_blacken(photo, hidden), frame.matrix, frame.size, frame.size)
+    aligned = _warp(photo, frame.matrix, frame.size, frame.size, hidden)
     beyond = ~_inside(frame.inverse, frame.size, frame.size, width, height)
     return aligned, _hidden_in(hidden, frame.matrix, frame.size, frame.size) | beyond
 
@@ -701,24 +701,22 @@ def _move_area(area, matrix, width, height):
 
 
 def _blacken(photo, hidden):
-    visible = photo.copy()
-    visible[hidden] = 0
-    return visible
+    return cv2.copyTo(photo, (~hidden).view(np.uint8))
 
 
 def _hidden_in(hidden, matrix, width, height):
     """Which pixels of the warped picture a hidden pixel had a part in: the same filter tells."""
-    return _warp(hidden.astype(np.float32), matrix, width, height) > 1e-3
+    return _warp(hidden, matrix, width, height) > 1e-3
 
 
-def _warp(source, matrix, width, height):
+def _warp(source, matrix, width, height, hidden=None):
     """Resample H x W (x C) `source` along the similarity `matrix`: bicubic, with a box filter to shrink.
 
-    Float values come out as the sum of absolute contributions, which for a mask is what counts. Where nothing
-    moves, `source` itself is the result.
+    Float and bool values come out as the sum of absolute contributions, which for a mask is what counts.
+    Where nothing moves, `source` itself is the result. `hidden` pixels, H x W bool, count as black.
     """
     if source.shape[:2] == (height, width) and np.array_equal(matrix, np.eye(2, 3)):
-        return source
+        return source if hidden is None else _blacken(source, hidden)
     inverse = cv2.invertAffineTransform(matrix)
     step = math.hypot(*inverse[:, 0])
     # Only the part of a large photo that is needed, plus the reach of the filter.
@@ -726,9 +724,14 @@ def _warp(source, matrix, width, height):
     limit = np.array([source.shape[1], source.shape[0]])
     start = np.clip(np.floor(corners.min(0) - step - 3), 0, limit - 1).astype(int)
     stop = np.clip(np.ceil(corners.max(0) + step + 4), start + 1, limit).astype(int)
-    source = source[start[1] : stop[1], start[0] : stop[0]]
-
     shrink = max(1, int(step / 2))
+    stop = np.minimum(stop + (start - stop) % shrink, limit)
+    part = np.s_[start[1] : stop[1], start[0] : stop[0]]
+    # Only now: in a large photo what is done to all of it takes longer than what is done to the face.
+    source = source[part] if hidden is None else _blacken(source[part], hidden[part])
+    if source.dtype == bool:
+        source = source.astype(np.float32)
+
     if shrink > 1:
         down, right = -source.shape[0] % shrink, -source.shape[1] % shrink
         source = cv2.copyMakeBorder(source, 0, down, 0, right, cv2.BORDER_REPLICATE)
