@@ -395,11 +395,10 @@ def _sharpen(picture, step):
     light = cv2.GaussianBlur(light, (0, 0), 0.7 * _EDGE_BLUR * step)
     edges = cv2.GaussianBlur(cv2.magnitude(*_gradient(light)), (0, 0), _EDGE_BLUR * step)
     limit = _LARGEST_PULL * step
-    ways = []
-    for slope, places in zip(_gradient(edges), (np.arange(width), np.arange(height)[:, None]), strict=True):
-        pull = np.clip(-_EDGE_PULL * step**3 * slope, -limit, limit)
-        ways.append(places + shrink * cv2.resize(pull, (width, height), interpolation=cv2.INTER_LINEAR))
-    x, y = (way.astype(np.float32) for way in ways)
+    pulls = [np.clip(-_EDGE_PULL * step**3 * slope, -limit, limit) for slope in _gradient(edges)]
+    x, y = (shrink * cv2.resize(pull, (width, height), interpolation=cv2.INTER_LINEAR) for pull in pulls)
+    x += np.arange(width, dtype=np.float32)
+    y += np.arange(height, dtype=np.float32)[:, None]
     return cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
 
@@ -422,13 +421,13 @@ def keep_edges(photo, seen, hole, layout):
     Returns:
         H x W x 3 uint8, off from the photo by its grain.
     """
-    residual = cv2.subtract(photo, seen, dtype=cv2.CV_32F)
     kinds = _KINDS[layout]
     limits, gains = np.zeros((2, 256), np.float32)
     # A hundred thousand pixels tell as much of grain as millions.
     some = np.s_[:: 1 + len(photo) // 512, :: 1 + photo.shape[1] // 512]
     known = ~hole[some]
-    known_kinds, known_residual = kinds[some][known], np.abs(residual[some][known])
+    known_kinds = kinds[some][known]
+    known_residual = np.abs(photo[some].astype(np.float32) - seen[some])[known]
     for kind in np.unique(known_kinds):
         own = known_residual[known_kinds == kind]
         middle = np.median(own)
@@ -436,12 +435,14 @@ def keep_edges(photo, seen, hole, layout):
         # Noise loses much of its power with what is cut off.
         power = np.mean(np.minimum(own, limits[kind]) ** 2)
         gains[kind] = max(1, math.sqrt(_GRAIN_SHARE * middle**2 / NORMAL / max(power, 1e-6)))
-    limit, gain = (cv2.merge(3 * [cv2.LUT(kinds, values)]) for values in (limits, gains))
-    # In place: a large photo's arrays take longer to get than to fill.
-    grain = cv2.min(residual, limit, residual)
-    cv2.max(grain, cv2.multiply(limit, -1, limit), grain)
-    cv2.multiply(grain, gain, grain)
-    return cv2.subtract(photo, grain, dtype=cv2.CV_8U)
+    result = np.empty_like(photo)
+    for top in range(0, len(photo), _STRIP):
+        strip = slice(top, top + _STRIP)
+        residual = cv2.subtract(photo[strip], seen[strip], dtype=cv2.CV_32F)
+        limit, gain = (cv2.merge(3 * [cv2.LUT(kinds[strip], values)]) for values in (limits, gains))
+        grain = gain * np.clip(residual, -limit, limit)
+        result[strip] = cv2.subtract(photo[strip], grain, dtype=cv2.CV_8U)
+    return result
 
 
 def carry_detail(photo, seen, painted, hole, sources, frame):
