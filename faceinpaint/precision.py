@@ -31,7 +31,6 @@ def settle(network, dtype):
     convolutions and linear layers are kept in `dtype`, so that autocast has none to cast, and attention on a
     CPU is PyTorch's fused kernel where that is faster.
     """
-    on_cpu = next(network.parameters()).is_cpu
     for module in list(network.eval().modules()):
         for (name, layer), (next_name, norm) in itertools.pairwise(list(module.named_children())):
             if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
@@ -40,7 +39,7 @@ def settle(network, dtype):
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.to(dtype)
-        if on_cpu and hasattr(layer, "fused_attn"):
+        if hasattr(layer, "fused_attn") and next(layer.parameters()).is_cpu:
             layer.fused_attn = _fused_attention_is_faster(dtype)
 
 
