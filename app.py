@@ -394,6 +394,13 @@ def restored_file(photo):
     return str(path)
 
 
+def preview_file(picture):
+    """A PNG file of a picture that the page shows: by itself Gradio takes four times as long to make one."""
+    path = temporary_file("preview.png")
+    picture.save(path, compress_level=1)
+    return str(path)
+
+
 # Named endpoints for programs
 
 
@@ -935,7 +942,7 @@ class Page:
     def _show_views(self, visit, left, right):
         return {
             self.visit: visit,
-            self.result: visit.shown(visit.attempt.image),
+            self.result: preview_file(visit.shown(visit.attempt.image)),
             self.slider: self.compare(visit, left, right),
         }
 
@@ -959,7 +966,7 @@ class Page:
 
     def compare(self, visit, left, right):
         """Put two pictures into the slider."""
-        return picture_named(visit, left), picture_named(visit, right)
+        return tuple(preview_file(picture_named(visit, name)) for name in (left, right))
 
     def show_sheet(self, visit):
         """Put all pictures on one sheet."""
