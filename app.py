@@ -940,11 +940,10 @@ class Page:
         }
 
     def _show_views(self, visit, left, right):
-        return {
-            self.visit: visit,
-            self.result: preview_file(visit.shown(visit.attempt.image)),
-            self.slider: self.compare(visit, left, right),
-        }
+        title = visit.attempt.title
+        # Mostly the result is one of the two that are compared: its file is made once.
+        files = {name: preview_file(picture_named(visit, name)) for name in {title, left, right}}
+        return {self.visit: visit, self.result: files[title], self.slider: (files[left], files[right])}
 
     def switch_view(self, visit, view, left, right):
         """Show the face, or the whole photo."""

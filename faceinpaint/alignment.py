@@ -281,20 +281,19 @@ class FaceDetector:
         """
         height, width = photo.shape[:2]
         hidden = np.zeros((height, width), bool) if mask is None else np.asarray(mask) != 0
-        visible = _blacken(photo, hidden)
         longest = max(height, width)
         # YuNet misses faces wider than some 300 pixels and narrower than 10: hence smaller, then larger.
         for scale in dict.fromkeys((min(1, 640 / longest), min(1, 320 / longest), min(2, 1280 / longest))):
             size = max(1, round(width * scale)), max(1, round(height * scale))
             shift = (scale - 1) / 2
             matrix = np.array([[scale, 0, shift], [0, scale, shift]])
-            faces = self._look(_fill(visible, hidden, matrix, size), matrix)
+            faces = self._look(_fill(photo, hidden, matrix, size), matrix)
             if faces:
                 faces.sort(key=lambda face: -face.box[2] * face.box[3])
-                return [self._refine(visible, hidden, face) for face in faces]
+                return [self._refine(photo, hidden, face) for face in faces]
         return []
 
-    def _refine(self, visible, hidden, face):
+    def _refine(self, photo, hidden, face):
         """Look again at the face set upright: YuNet misplaces the points of a tilted one.
 
         Its points also jitter with their place in its grid: the mean of a plain and a mirrored look counts.
@@ -308,7 +307,7 @@ class FaceDetector:
             margin = (size - frame.size) / 2
             upright = frame.matrix + np.array([[0, 0, margin], [0, 0, margin]])
             mirrored = _compose(np.array([[-1.0, 0, size - 1], [0, 1, 0]]), upright)
-            plain, points = _fill(visible, hidden, upright, (size, size)), []
+            plain, points = _fill(photo, hidden, upright, (size, size)), []
             for picture, view, order in (
                 (plain, upright, [0, 1, 2, 3, 4]),
                 (cv2.flip(plain, 1), mirrored, [1, 0, 2, 4, 3]),
@@ -335,9 +334,9 @@ class FaceDetector:
         return faces
 
 
-def _fill(visible, hidden, matrix, size):
+def _fill(photo, hidden, matrix, size):
     """The photo brought along `matrix` into a BGR picture of `size`, width and height, its hole filled."""
-    picture = cv2.cvtColor(_warp(visible, matrix, *size), cv2.COLOR_RGB2BGR)
+    picture = cv2.cvtColor(_warp(photo, matrix, *size, hidden), cv2.COLOR_RGB2BGR)
     hole = _hidden_in(hidden, matrix, *size)
     if not hole.any():
         return picture

@@ -56,7 +56,7 @@ _EDGE_LEVELS = ((4, 3, 12), (1.5, 1.5, 6), (0.5, 0.7, 4), (0.3, 0.3, 3))
 _LARGEST_JUMP = 40
 """A larger difference is another thing beside the hole, not another brightness; in levels of 255."""
 
-FINEST_STEP = 4
+_FINEST_STEP = 4
 """Where a pixel of the networks is more photo pixels wide, a smaller picture is worked on."""
 
 _GRAIN, _GRAIN_LIMIT, _GRAIN_SHARE, _GRAIN_GAIN = 1.0, 2.0, 0.8, 1.5
@@ -277,18 +277,34 @@ def match_edge(photo, painted, hole, step):
     Returns:
         `painted`, H x W x 3 uint8, matched where `hole` is true.
     """
-    shrink = max(1, int(step / FINEST_STEP))
-    if shrink == 1:
-        offset = _edge_offset(photo, painted, hole, step)
-    else:
-        height, width = hole.shape
-        size = math.ceil(width / shrink), math.ceil(height / shrink)
-        # A small pixel that a hidden one has any part in counts as hidden.
-        small_hole = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
-        small = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (photo, painted))
-        offset = _edge_offset(*small, small_hole, step / shrink)
-        offset = cv2.resize(offset, (width, height), interpolation=cv2.INTER_LINEAR)
+    small_step, *small = coarsen(step, photo, painted, hole)
+    offset = _edge_offset(*small, small_step)
+    offset = cv2.resize(offset, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.clip(painted + offset, 0, 255).astype(np.uint8)
+
+
+def coarsen(step, *pictures):
+    """Make pictures smaller where one of the networks' pixels is more than `_FINEST_STEP` photo pixels wide.
+
+    Args:
+        step: side of one of the networks' pixels in pixels of the photo.
+        pictures: H x W (x C) uint8, or H x W bool, where a pixel that a true one has any part in is true.
+
+    Returns:
+        The step on the smaller pictures, and these; or all as it was.
+    """
+    shrink = max(1, int(step / _FINEST_STEP))
+    if shrink == 1:
+        return step, *pictures
+    height, width = pictures[0].shape[:2]
+    size = math.ceil(width / shrink), math.ceil(height / shrink)
+
+    def smaller(picture):
+        if picture.dtype == bool:
+            return cv2.resize(picture.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+    return step / shrink, *map(smaller, pictures)
 
 
 def _edge_offset(photo, painted, hole, step):
@@ -388,11 +404,9 @@ def sharpen_edges(painted, hole, step):
 
 def _sharpen(picture, step):
     height, width = picture.shape[:2]
-    shrink = max(1, int(step / FINEST_STEP))
-    small = math.ceil(width / shrink), math.ceil(height / shrink)
-    step /= shrink
-    light = luminance(cv2.resize(picture, small, interpolation=cv2.INTER_AREA))
-    light = cv2.GaussianBlur(light, (0, 0), 0.7 * _EDGE_BLUR * step)
+    small_step, small = coarsen(step, picture)
+    shrink, step = step / small_step, small_step
+    light = cv2.GaussianBlur(luminance(small), (0, 0), 0.7 * _EDGE_BLUR * step)
     edges = cv2.GaussianBlur(cv2.magnitude(*_gradient(light)), (0, 0), _EDGE_BLUR * step)
     limit = _LARGEST_PULL * step
     pulls = [np.clip(-_EDGE_PULL * step**3 * slope, -limit, limit) for slope in _gradient(edges)]

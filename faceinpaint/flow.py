@@ -8,13 +8,12 @@ seen of it.
 """
 
 import functools
-import math
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from .detail import FINEST_STEP, NORMAL, around, bands, luminance
+from .detail import NORMAL, around, bands, coarsen, luminance
 from .semantics import CLASSES
 
 _HAIR = CLASSES.index("hair")
@@ -203,16 +202,10 @@ def add_strands_enlarged(photo, painted, hole, layout, step):
     """
     if not (hole & (layout == _HAIR)).any():
         return painted
-    height, width = hole.shape
-    shrink = max(1, int(step / FINEST_STEP))
-    size = math.ceil(width / shrink), math.ceil(height / shrink)
-    photo, small = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in (photo, painted))
-    small_hole = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
-    layout = cv2.resize(layout, size, interpolation=cv2.INTER_NEAREST)
+    _, photo, small, small_hole = coarsen(step, photo, painted, hole)
+    layout = cv2.resize(layout, small_hole.shape[::-1], interpolation=cv2.INTER_NEAREST)
     changed = add_strands(find_flow(small, small_hole, layout), photo, small, small_hole, layout)
-    if shrink == 1:
-        return changed
-    change = cv2.resize(changed.astype(np.int16) - small, (width, height), interpolation=cv2.INTER_LINEAR)
+    change = cv2.resize(changed.astype(np.int16) - small, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.clip(painted + change * hole[..., None], 0, 255).astype(np.uint8)
 
 
