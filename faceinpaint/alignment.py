@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
-from .detail import carry_detail, keep_edges, match_edge, sharpen_edges
+from .detail import carry_detail, match_edge, soften_enlarged
 from .flow import add_strands_enlarged
 from .semantics import MEAN_CENTRES
 
@@ -117,6 +117,12 @@ class FaceFrame:
         offset = (size - 1) / 2 - linear @ centre
         return cls(np.column_stack([linear, offset]), size)
 
+    def resized(self, size):
+        """The same frame of an aligned face that is `size` pixels wide."""
+        scale = size / self.size
+        shift = (scale - 1) / 2
+        return FaceFrame(_compose(np.array([[scale, 0, shift], [0, scale, shift]]), self.matrix), size)
+
     @property
     def inverse(self):
         """2 x 3 float64 similarity from pixels of the aligned face to photo pixels."""
@@ -198,10 +204,11 @@ def paste_back(photo, mask, painted, frame, sources=None, layout=None):
     Args:
         photo: H x W x 3 uint8.
         mask: H x W, nonzero = hole.
-        painted: the aligned face as the networks painted it, also where it is visible, size x size x 3 uint8.
+        painted: the aligned face as the networks painted it, also where it is visible, size x size x 3 uint8;
+            or larger, from `detail.enlarge`.
         frame: the `FaceFrame` that the face was aligned with.
-        sources: from `detail.pick_sources`, where a face that is enlarged takes its fine detail from; None to
-            go without.
+        sources: from `detail.pick_sources`, where a face that is enlarged takes its grain from; None to go
+            without.
         layout: size x size class ids of the painted face; needed with `sources`.
 
     Returns:
@@ -217,15 +224,12 @@ def paste_back(photo, mask, painted, frame, sources=None, layout=None):
         size = right - left, bottom - top
         here = FaceFrame(_compose(frame.matrix, np.array([[1.0, 0, left], [0, 1, top]])), frame.size)
         step = frame.side / frame.size
-        new = _warp(painted, here.inverse, *size)
-        if step > 1:
-            new = sharpen_edges(new, hidden[region], step)
+        new = _warp(painted, here.resized(len(painted)).inverse, *size)
         new = match_edge(photo[region], new, hidden[region], step)
         if sources is not None and step > 1:
-            seen = _warp(warp_to_frame(photo, hidden, frame)[0], here.inverse, *size)
             layout = cv2.warpAffine(layout, here.inverse, size, flags=cv2.INTER_NEAREST)
-            seen = keep_edges(photo[region], seen, hidden[region], layout)
-            new = carry_detail(photo[region], seen, new, fill[region], sources, here)
+            soft = soften_enlarged(photo[region], new, hidden[region], layout, step)
+            new = carry_detail(photo[region], soft, new, fill[region], sources, here)
             new = add_strands_enlarged(photo[region], new, hidden[region], layout, step)
         result[region][fill[region]] = new[fill[region]]
     return result, hidden & ~fill

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .modeling.face_prior import FacePrior
+from .modeling.face_upsampler import FaceUpsampler
 from .modeling.frame_regressor import FrameRegressor
 from .modeling.layout_generator import LayoutGenerator
 from .modeling.texture_generator import TextureGenerator
@@ -20,6 +21,7 @@ NETWORKS = {
     "frame_regressor": FrameRegressor,
     "layout_generator": LayoutGenerator,
     "texture_generator": TextureGenerator,
+    "face_upsampler": FaceUpsampler,
 }
 """The parts of a checkpoint by the name of their files."""
 

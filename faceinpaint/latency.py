@@ -77,12 +77,13 @@ def step_times(inpainter, photo, mask, repeats):
 
 
 def gflop(inpainter):
-    """GFLOP (multiply-adds counted as two) of Stage 1 and of Stage 2 for one face."""
+    """GFLOP (multiply-adds counted as two) of Stage 1, Stage 2 and the upsampler for one face."""
     image, mask, layout = _batch(1, inpainter.device)
     counts = []
     for run in (
         lambda: inpainter.layout_generator(image, mask, image),
         lambda: inpainter.texture_generator(image, mask, image, layout),
+        lambda: inpainter.face_upsampler(image),
     ):
         with (
             torch.inference_mode(),
@@ -112,8 +113,8 @@ def faces_per_second(inpainter, batch=THROUGHPUT_BATCH, repeats=5):
 def report(inpainter, photo, mask, repeats, checkpoint=None):
     """All figures as lines of text; arguments are those of `step_times` and `loading_times`."""
     torch_seconds, load_seconds, first_seconds = loading_times(checkpoint)
-    stages = (inpainter.layout_generator, inpainter.texture_generator)
-    millions = [sum(p.numel() for p in stage.parameters()) / 1e6 for stage in stages]
+    networks = (inpainter.layout_generator, inpainter.texture_generator, inpainter.face_upsampler)
+    millions = [sum(p.numel() for p in network.parameters()) / 1e6 for network in networks]
     flops = gflop(inpainter)
     times = step_times(inpainter, photo, mask, repeats)
     yardstick = np.median(next(iter(times.values())))
@@ -123,7 +124,8 @@ def report(inpainter, photo, mask, repeats, checkpoint=None):
         f"import torch {torch_seconds:.1f} s, import and load the rest {load_seconds:.1f} s, "
         f"first restore {first_seconds:.2f} s",
         f"Stage 1: {millions[0]:.1f} M parameters, {flops[0]:.1f} GFLOP; "
-        f"Stage 2: {millions[1]:.1f} M, {flops[1]:.1f} GFLOP",
+        f"Stage 2: {millions[1]:.1f} M, {flops[1]:.1f} GFLOP; "
+        f"for faces of more than {FACE_SIZE} pixels the upsampler: {millions[2]:.1f} M, {flops[2]:.1f} GFLOP",
         f"{'step':<42}{'median':>10}{'95%':>10}{'ratio':>8}",
     ]
     for name, values in times.items():

@@ -19,9 +19,10 @@ from .alignment import (
 )
 from .baselines import telea
 from .checkpoint import load_network, weights_sha256
-from .detail import carry_detail, even_skin, match_sharpness, match_tone, pick_sources, soften
+from .detail import carry_detail, enlarge, even_skin, match_sharpness, match_tone, pick_sources, soften
 from .flow import add_strands, find_flow, smooth_along
 from .modeling.face_prior import smooth_draw
+from .modeling.face_upsampler import FACTOR
 from .modeling.texture_generator import region_around
 from .photos import Photo, check_mask
 from .precision import fast_dtype, settle
@@ -32,6 +33,9 @@ MAX_SEED = 10**18 - 1  # PyTorch takes 64 bits
 
 FACE_SIZE = 256
 """Side of the aligned face that the networks work on, in pixels."""
+
+SQUARE = FaceFrame.whole(FACE_SIZE, FACE_SIZE)
+"""The frame of a picture that is the aligned face itself."""
 
 MISPLACED = 0.04
 """Two looks at one whole face differ by less, in distances between the eyes; a hole misleads by more."""
@@ -73,9 +77,8 @@ class Result:
     @functools.cached_property
     def aligned_image(self):
         """PIL image, 256 x 256, the restored face, known pixels as they were."""
-        square = FaceFrame.whole(FACE_SIZE, FACE_SIZE)
         face = np.asarray(self.aligned_input)
-        return Image.fromarray(paste_back(face, self.aligned_mask, self.aligned_painting, square)[0])
+        return Image.fromarray(paste_back(face, self.aligned_mask, self.aligned_painting, SQUARE)[0])
 
     @property
     def frame(self):
@@ -111,12 +114,20 @@ class FaceInpainter:
         frame_regressor: brings faces that were found into the frame.
         layout_generator: Stage 1.
         texture_generator: Stage 2.
+        face_upsampler: shows faces in large photos at twice the size that they are painted at.
         device: "cpu", "cuda" or a torch device; by default the GPU where there is one.
         weights_sha256: hex digits that tell which weights these are.
     """
 
     def __init__(
-        self, prior, frame_regressor, layout_generator, texture_generator, device=None, weights_sha256=""
+        self,
+        prior,
+        frame_regressor,
+        layout_generator,
+        texture_generator,
+        face_upsampler,
+        device=None,
+        weights_sha256="",
     ):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = fast_dtype(self.device.type)
@@ -124,7 +135,13 @@ class FaceInpainter:
         self.frame_regressor = frame_regressor.to(self.device)
         self.layout_generator = layout_generator.to(self.device)
         self.texture_generator = texture_generator.to(self.device)
-        for network in (self.frame_regressor, self.layout_generator, self.texture_generator):
+        self.face_upsampler = face_upsampler.to(self.device)
+        for network in (
+            self.frame_regressor,
+            self.layout_generator,
+            self.texture_generator,
+            self.face_upsampler,
+        ):
             settle(network, self.dtype)
         self.weights_sha256 = weights_sha256
         # One hole is painted again and again: to other layouts, and in variations.
@@ -149,12 +166,13 @@ class FaceInpainter:
         Raises:
             ValueError: a file is missing or does not fit; the sentence names it.
         """
-        regressor, *stages = (
+        regressor, *stages, upsampler = (
             load_network(source, name)
-            for name in ("frame_regressor", "layout_generator", "texture_generator")
+            for name in ("frame_regressor", "layout_generator", "texture_generator", "face_upsampler")
         )
         prior = load_network(source, "face_prior") if any(stage.use_prior for stage in stages) else None
-        return cls(prior, regressor, *stages, device=device, weights_sha256=weights_sha256(source))
+        digest = weights_sha256(source)
+        return cls(prior, regressor, *stages, upsampler, device=device, weights_sha256=digest)
 
     def __call__(self, image, mask, layout=None, align=True, seed=0, num_variations=1, frames=None):
         """Restore a photo.
@@ -310,34 +328,50 @@ class FaceInpainter:
             new, attention = self.texture_generator(
                 *seen, wanted, noise, with_attention=True, region=region_around(unknown)
             )
-        new = (_finite(new)[0].float().clamp(-1, 1) + 1) * 127.5
-        new = even_skin(new.round().byte().permute(1, 2, 0).cpu().numpy(), unknown, layout)
+        new = even_skin(_picture(_finite(new)[0]), unknown, layout)
         new = match_sharpness(face, new, unknown, layout)
         flow = find_flow(new, unknown, layout)
         new = smooth_along(flow, new, unknown, layout)
         sources = pick_sources(attention[0].cpu().numpy(), unknown, layout)
         if sources is not None:
-            soft, square = soften(face, new, unknown, layout), FaceFrame.whole(FACE_SIZE, FACE_SIZE)
-            new = carry_detail(face, soft, new, unknown, sources, square)
+            new = carry_detail(face, soften(face, new, unknown, layout), new, unknown, sources, SQUARE)
         new = add_strands(flow, face, new, unknown, layout)
         return _Painted(layout, match_tone(face, unknown, new), sources)
 
     def _tensors(self, faces, unknown):
-        image = torch.from_numpy(np.asarray(faces)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return image, torch.from_numpy(np.asarray(unknown)).to(self.device)[:, None].float()
+        return self._images(faces), torch.from_numpy(np.asarray(unknown)).to(self.device)[:, None].float()
+
+    def _images(self, faces):
+        return torch.from_numpy(np.asarray(faces)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
     def autocast(self):
         """The context in which the networks run: in the number format that this device is fast at."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    @staticmethod
-    def _assemble(photo, mask, faces, index):
+    def _enlarge(self, picture, mask, face, painted):
+        """The `_Painted` face, restored, as large as it is in the picture, up to `FACTOR` times its size."""
+        restored, _ = paste_back(face.pixels, face.unknown, painted.pixels, SQUARE)
+        side = round(min(FACTOR * FACE_SIZE, face.frame.side))
+        seen, unknown = warp_to_frame(picture, mask, face.frame.resized(side))
+        return enlarge(restored, self._upsample(restored), seen, unknown, painted.layout)
+
+    @torch.inference_mode()
+    def _upsample(self, face):
+        """A face, H x W x 3 uint8, at `FACTOR` times its size."""
+        with self.autocast():
+            large = self.face_upsampler(self._images(face[None]))
+        return _picture(_finite(large)[0])
+
+    def _assemble(self, photo, mask, faces, index):
         """The `Result` of variation `index`."""
         picture, beyond = photo.rgb, mask
         # The smallest face last: it decides where frames overlap.
         for face in sorted(faces, key=lambda face: -face.frame.side):
-            layout, new, sources = face.variations[index]
-            picture, left = paste_back(picture, mask, new, face.frame, sources, layout)
+            painted = face.variations[index]
+            new = painted.pixels
+            if face.frame.side > FACE_SIZE:
+                new = self._enlarge(picture, mask, face, painted)
+            picture, left = paste_back(picture, mask, new, face.frame, painted.sources, painted.layout)
             beyond = beyond & left
         notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
         if beyond.any():
@@ -362,3 +396,9 @@ def _finite(output):
     if not output.sum(dtype=torch.float32).isfinite():
         raise FloatingPointError("a network's output is not finite")
     return output
+
+
+def _picture(output):
+    """A network's picture, 3 x H x W in [-1, 1], as H x W x 3 uint8."""
+    output = (output.float().clamp(-1, 1) + 1) * 127.5
+    return output.round().byte().permute(1, 2, 0).cpu().numpy()

@@ -11,6 +11,7 @@ import torch
 from faceinpaint import FaceInpainter
 from faceinpaint.checkpoint import SHIPPED, save_network
 from faceinpaint.modeling.face_prior import FacePrior
+from faceinpaint.modeling.face_upsampler import FaceUpsampler
 from faceinpaint.modeling.frame_regressor import FrameRegressor
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
@@ -81,6 +82,8 @@ def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     save_network(folder, "layout_generator", _shake(LayoutGenerator()), {})
     save_network(folder, "texture_generator", _shake(TextureGenerator()), {})
+    # Untrained it enlarges as plain interpolation does.
+    save_network(folder, "face_upsampler", FaceUpsampler(), {})
     return folder
 
 

@@ -9,6 +9,7 @@ from faceinpaint import latency
 from faceinpaint.__main__ import main
 from faceinpaint.alignment import FaceFrame, warp_to_frame
 from faceinpaint.benchmark import edge_ratio, enlarge_face, place_face
+from faceinpaint.modeling.face_upsampler import FaceUpsampler
 from faceinpaint.modeling.frame_regressor import FrameRegressor
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
@@ -93,6 +94,8 @@ def test_latency_is_measured_beside_a_yardstick(inpainter, checkpoint, monkeypat
 
 def test_the_networks_cost_is_counted_and_within_the_budget():
     stages = (LayoutGenerator(use_prior=False), TextureGenerator(use_prior=False))
-    stages = FaceInpainter(None, FrameRegressor(), *stages, device="cpu")
-    assert 5 < sum(latency.gflop(stages)) < 24
+    stages = FaceInpainter(None, FrameRegressor(), *stages, FaceUpsampler(), device="cpu")
+    first, second, upsampler = latency.gflop(stages)
+    assert 5 < first + second < 24
+    assert 1 < upsampler < 12
     assert latency.faces_per_second(stages, batch=2, repeats=1) > 0

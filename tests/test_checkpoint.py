@@ -14,6 +14,7 @@ from safetensors import safe_open
 import faceinpaint
 from faceinpaint.checkpoint import load_network, save_network, weights_sha256
 from faceinpaint.modeling.face_prior import FacePrior
+from faceinpaint.modeling.face_upsampler import FaceUpsampler
 from faceinpaint.modeling.frame_regressor import FrameRegressor
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
@@ -25,6 +26,7 @@ NETWORKS = {
     "frame_regressor": (FrameRegressor, {"channels": [8, 8, 8, 8], "width": 8, "size": 64}),
     "layout_generator": (LayoutGenerator, {"channels": [8, 8, 16, 16], "depth": 1, "heads": 2, "size": 64}),
     "texture_generator": (TextureGenerator, {"channels": [8, 8, 16, 16], "depth": 1, "heads": 4, "size": 64}),
+    "face_upsampler": (FaceUpsampler, {"channels": 8, "depth": 1}),
 }
 
 

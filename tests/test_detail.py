@@ -6,14 +6,14 @@ from faceinpaint.alignment import FaceFrame
 from faceinpaint.detail import (
     CELL,
     carry_detail,
+    enlarge,
     even_skin,
-    keep_edges,
     match_edge,
     match_sharpness,
     match_tone,
     pick_sources,
-    sharpen_edges,
     soften,
+    soften_enlarged,
 )
 from faceinpaint.semantics import CLASSES
 
@@ -188,23 +188,78 @@ def test_grain_goes_on_inside_the_hole(unknown):
     assert abs(result[hole].mean() - 120) < 1
 
 
-@pytest.mark.parametrize("step", [1.5, 4, 9])
-def test_an_edge_of_an_enlarged_face_gets_steeper_where_it_is_without_a_rim(step):
-    side = round(40 * step)
-    small = np.full((40, 40, 3), 60, np.uint8)
-    small[:, 20:] = 190
-    picture = cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC)
-    picture = cv2.GaussianBlur(picture, (0, 0), 0.5 * step)
-    hole = np.zeros((side, side), bool)
-    hole[side // 4 : -side // 4, side // 4 : -side // 4] = True
-    sharp = sharpen_edges(picture, hole, step)
-    before, after = (p[side // 2, :, 0].astype(int) for p in (picture, sharp))
-    assert np.diff(after).max() > 1.2 * np.diff(before).max()
+def portrait(size, blur=0.0):
+    """Bars and rings, as sharp as a picture of that size can be, or blurred by so many of 256 pixels."""
+    y, x = (np.mgrid[: 4 * size, : 4 * size] + 0.5) * 64 / size
+    bars = 90 + 70 * (x // 9 % 2) + 50 * (np.hypot(x - 128, y - 128) // 7 % 2)
+    picture = cv2.resize(
+        np.stack([bars, 0.8 * bars, 0.6 * bars], -1), (size, size), interpolation=cv2.INTER_AREA
+    )
+    if blur:
+        picture = cv2.GaussianBlur(picture, (0, 0), blur * size / 256)
+    return picture.round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [384, 512])
+def test_an_enlarged_face_gets_the_sharpness_that_the_photo_shows(unknown, size):
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    restored, upsampled = portrait(256), portrait(512)
+    plain = cv2.resize(restored, (size, size), interpolation=cv2.INTER_CUBIC)
+    hidden = cv2.resize(unknown.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST) > 0
+
+    def error(picture):
+        return np.abs(picture.astype(int) - portrait(size))[hidden].mean()
+
+    sharp = enlarge(restored, upsampled, portrait(size), hidden, layout)
+    assert error(sharp) < 0.6 * error(plain)
+    # What the hole hides has no say.
+    other = np.where(hidden[..., None], np.uint8(0), portrait(size))
+    np.testing.assert_array_equal(enlarge(restored, upsampled, other, hidden, layout), sharp)
+
+
+def test_an_enlarged_face_in_a_blurred_photo_gets_no_sharpness(unknown):
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    photo = portrait(512, blur=1.5)
+    hidden = np.kron(unknown, np.ones((2, 2), bool))
+    restored = cv2.resize(photo, (256, 256), interpolation=cv2.INTER_AREA)
+
+    def steepest(picture):
+        return np.abs(np.diff(picture[220:300, 140:360, 0].astype(int))).max()
+
+    upsampled = portrait(512)
+    assert steepest(upsampled) > 2 * steepest(photo)
+    assert steepest(enlarge(restored, upsampled, photo, hidden, layout)) < 1.3 * steepest(photo)
+
+
+def test_an_enlarged_face_in_a_grey_photo_is_grey(unknown):
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    grey, small = portrait(512)[..., :1].repeat(3, 2), portrait(256)[..., :1].repeat(3, 2)
+    hidden = np.kron(unknown, np.ones((2, 2), bool))
+    tinted = np.clip(grey.astype(int) + [9, 0, -9], 0, 255).astype(np.uint8)
+    assert np.ptp(enlarge(small, tinted, grey, hidden, layout).astype(int), axis=2).max() <= 1
+
+
+def test_a_face_of_which_nothing_is_seen_is_enlarged_as_the_network_has_it():
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    everywhere = np.ones((512, 512), bool)
+    upsampled = portrait(512)
+    large = enlarge(portrait(256), upsampled, np.zeros_like(upsampled), everywhere, layout)
+    assert np.abs(large.astype(int) - upsampled).mean() < 3
+
+
+def test_an_edge_of_an_enlarged_face_gets_steeper_where_it_is_without_a_rim(unknown):
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    restored = np.full((256, 256, 3), 60, np.uint8)
+    restored[:, 128:] = 190
+    plain = cv2.resize(restored, (512, 512), interpolation=cv2.INTER_CUBIC)
+    hidden = np.kron(unknown, np.ones((2, 2), bool))
+    step = np.where(np.arange(512)[None, :, None] < 256, 60, 190).astype(np.uint8).repeat(512, 0).repeat(3, 2)
+    large = enlarge(restored, plain, step, hidden, layout)
+    before, after = (p[256, :, 0].astype(int) for p in (plain, large))
+    assert np.diff(after).max() > 1.1 * np.diff(before).max()
     assert after.min() >= before.min() - 3
     assert after.max() <= before.max() + 3
     assert abs(np.abs(after - 125).argmin() - np.abs(before - 125).argmin()) <= 1
-    even = np.full((side, side, 3), 90, np.uint8)
-    np.testing.assert_array_equal(sharpen_edges(even, hole, step), even)
 
 
 def test_grain_of_a_large_photo_is_carried_and_its_lines_are_not():
@@ -216,23 +271,28 @@ def test_grain_of_a_large_photo_is_carried_and_its_lines_are_not():
     even = np.full((512, 512, 3), 128, np.uint8)
     photo = np.rint(even + rng.normal(0, 4, even.shape)).astype(np.uint8)
     photo[100:200, 250:252] = 20
-    seen = cv2.resize(cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), (512, 512))
     sources = np.zeros((SIDE, SIDE, 2), int)
     sources[..., 1] = -50  # pixels of the aligned face, twice as large as the photo's
     frame = FaceFrame.whole(512, 512)
-    scratched = carry_detail(photo, seen, even, hole, sources, frame)
-    result = carry_detail(photo, keep_edges(photo, seen, hole, layout), even, hole, sources, frame)
+    scratched = carry_detail(photo, cv2.GaussianBlur(photo, (0, 0), 2), even, hole, sources, frame)
+    soft = soften_enlarged(photo, even, hole, layout, 2)
+    result = carry_detail(photo, soft, even, hole, sources, frame)
     assert np.abs(scratched[hole].astype(int) - 128).max() > 40
     assert np.abs(result[hole].astype(int) - 128).max() < 20
-    assert 1.5 < result[hole].std() < 4
+    assert 2.5 < result[hole].std() < 4.5
+    # A hole with such grain of its own gets no more of it.
+    lively = np.rint(even + rng.normal(0, 4, even.shape)).astype(np.uint8)
+    soft = soften_enlarged(photo, lively, hole, layout, 2)
+    np.testing.assert_array_equal(carry_detail(photo, soft, lively, hole, sources, frame), lively)
 
 
 def test_what_the_hole_hides_has_no_say_in_what_grain_is(unknown, photo):
     layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
-    seen = cv2.GaussianBlur(photo, (0, 0), 2)
-    first = keep_edges(photo, seen, unknown, layout)
+    painted = cv2.GaussianBlur(photo, (0, 0), 2)
+    first = soften_enlarged(photo, painted, unknown, layout, 2)
     other = np.where(unknown[..., None], np.uint8(255), photo)
-    second = keep_edges(other, seen, unknown, layout)
+    second = soften_enlarged(other, painted, unknown, layout, 2)
+    assert (first != photo)[~unknown].any()
     np.testing.assert_array_equal(first[~unknown], second[~unknown])
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from faceinpaint import FaceInpainter
 from faceinpaint.alignment import FaceFrame, warp_to_frame
 from faceinpaint.checkpoint import save_network
+from faceinpaint.modeling.face_upsampler import FaceUpsampler
 from faceinpaint.modeling.frame_regressor import FrameRegressor
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
@@ -138,6 +139,40 @@ class TestMasks:
         assert np.array_equal(inpainter(photo, hole * 3.0, align=False).image, expected)
         mask = Image.fromarray(hole.astype(np.uint8) * 255)
         assert np.array_equal(inpainter(Image.fromarray(photo), mask, align=False).image, expected)
+
+
+class TestLargePhotos:
+    def test_only_a_face_larger_than_the_networks_is_upsampled(self, inpainter):
+        sizes = []
+        hook = inpainter.face_upsampler.register_forward_hook(
+            lambda network, inputs, output: sizes.append(output.shape[-1])
+        )
+        try:
+            for side in (200, 256, 300, 700):
+                inpainter(*at((side, side)), align=False)
+                sizes.append(side)
+        finally:
+            hook.remove()
+        assert sizes == [200, 256, 512, 300, 512, 700]
+
+    def test_what_the_upsampler_adds_is_in_the_hole_where_the_photo_has_it_too(self, inpainter, monkeypatch):
+        def striped(face):
+            stripes = torch.tensor([-0.2, 0.2]).repeat(256)
+            return torch.nn.functional.interpolate(face, scale_factor=2, mode="bicubic") + stripes
+
+        monkeypatch.setattr(inpainter.face_upsampler, "forward", striped)
+        # Finer than the networks see.
+        image = np.full((512, 512, 3), 110, np.uint8)
+        image[:, 1::2] += 50
+        mask = at((512, 512))[1]
+
+        def stripes(photo):
+            restored = np.asarray(inpainter(photo, mask, align=False).image)
+            assert np.array_equal(restored[~mask], photo[~mask])
+            return np.diff(restored[180:330, 140:240].astype(int), axis=1)[:, ::2].mean()
+
+        assert stripes(image) > 30
+        assert abs(stripes(np.full_like(image, 135))) < 10
 
 
 class TestSeveralFaces:
@@ -284,6 +319,14 @@ class TestBadInput:
             hook.remove()
         assert inpainter(photo, hole, align=False).image
 
+    def test_so_is_one_in_a_large_photo(self, inpainter):
+        hook = inpainter.face_upsampler.register_forward_hook(lambda *call: call[-1].fill_(float("inf")))
+        try:
+            with pytest.raises(FloatingPointError):
+                inpainter(*at((300, 300)), align=False)
+        finally:
+            hook.remove()
+
     @pytest.mark.parametrize("method", ["__call__", "predict_layout"])
     def test_what_is_no_photo_or_no_mask_of_its_size(self, inpainter, photo, hole, method):
         with pytest.raises(ValueError, match="The mask is 256 x 255 pixels but the picture is 256 x 256"):
@@ -311,6 +354,7 @@ def test_networks_of_the_ablation_need_no_prior(tmp_path, shake, photo, hole, mo
     save_network(tmp_path, "frame_regressor", FrameRegressor(), {})
     for name, kind in (("layout_generator", LayoutGenerator), ("texture_generator", TextureGenerator)):
         save_network(tmp_path, name, shake(kind(use_prior=False)), {"use_prior": False})
+    save_network(tmp_path, "face_upsampler", FaceUpsampler(), {})
     inpainter = FaceInpainter.from_pretrained(tmp_path, device="cpu")
     one, two = inpainter(photo, hole, align=False, num_variations=2)
     assert np.array_equal(np.asarray(one.image)[~hole], photo[~hole])

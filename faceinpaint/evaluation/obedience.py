@@ -262,5 +262,10 @@ def _load_parser(source, inpainter):
     stage = load_network(source, "layout_generator")
     prior = load_network(source, "face_prior") if stage.use_prior else None
     return FaceInpainter(
-        prior, inpainter.frame_regressor, stage, inpainter.texture_generator, inpainter.device
+        prior,
+        inpainter.frame_regressor,
+        stage,
+        inpainter.texture_generator,
+        inpainter.face_upsampler,
+        inpainter.device,
     )

@@ -1,4 +1,4 @@
-"""`python -m faceinpaint train prior|frame|layout|texture` and `python -m faceinpaint label`."""
+"""`python -m faceinpaint train prior|frame|layout|texture|upsampler` and `python -m faceinpaint label`."""
 
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from .layout_task import LayoutTask
 from .loop import start_from, train
 from .sheets import as_images
 from .texture_task import TextureTask
+from .upsampler_task import UpsamplerTask
 
 VALIDATION_FACES = 64
 
@@ -29,6 +30,7 @@ def add_train_arguments(parser):
         ("frame", "train the frame regressor, which brings faces into their frame"),
         ("layout", "train Stage 1, the layout generator"),
         ("texture", "train Stage 2, the texture generator; needs the prior and Stage 1 in --out"),
+        ("upsampler", "train the upsampler, for faces in large photos"),
     ):
         stage_parser = stages.add_parser(stage, help=text, description=text)
         stage_parser.add_argument(
@@ -50,7 +52,7 @@ def add_train_arguments(parser):
         option("--validation", help="tar or folder of labelled faces that are never trained on")
         option("--validation-masks", help="tar or folder of their holes")
         option("--start", help="folder of an earlier run's weights (and state) to start from")
-        if stage != "frame":
+        if stage in ("layout", "texture"):
             option("--no-prior", action="store_true", help="train without the face prior")
         option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
         option("--precision", choices=["auto", "fp32", "bf16"], default="auto")
@@ -68,8 +70,9 @@ def add_train_arguments(parser):
         )
         if stage == "layout":
             option("--teacher", help="folder of an earlier Stage 1; what it reads joins the labels")
-        if stage == "texture":
+        if stage in ("texture", "upsampler"):
             option("--vgg", required=True, help="safetensors file of VGG19 up to conv3_1")
+        if stage == "texture":
             option("--objective", choices=["projected", "wgan-gp"], default="projected")
             option("--adversary-from", type=int, default=0, help="images after which the adversary joins")
 
@@ -103,6 +106,8 @@ def _train_stage(options):
         print(f"training on {device} in {options.dtype}{together}", flush=True)
     if options.stage == "frame":
         task = FrameTask(options)
+    elif options.stage == "upsampler":
+        task = UpsamplerTask(options)
     else:
         prior = None if options.no_prior else load_network(options.out, "face_prior").to(device)
         if options.stage == "layout":

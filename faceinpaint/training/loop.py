@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ..masks import mask_bank
+from ..metrics import Lpips, psnr
 from ..semantics import CLASSES
 from ..skin_and_pose import groups_of
 from . import distributed
@@ -193,6 +194,16 @@ def descend(optimizer, loss, max_norm=5.0):
     distributed.average([p.grad for p in parameters if p.grad is not None])
     torch.nn.utils.clip_grad_norm_(parameters, max_norm)
     optimizer.step()
+
+
+def likeness(real, fake, device):
+    """Means of PSNR and, where its weights are to be had, LPIPS (squeeze) of N x H x W x 3 uint8 pictures."""
+    figures = {"psnr": sum(map(psnr, real, fake)) / len(real)}
+    try:
+        figures["lpips_squeeze"] = Lpips("squeeze", device)(real, fake).mean()
+    except ValueError as error:
+        print(error, flush=True)
+    return figures
 
 
 def learning_rate_factor(step, total, warmup):

@@ -9,10 +9,9 @@ from ..alignment import LAYOUT_SIZE
 from ..checkpoint import save_network
 from ..datasets import UNLABELLED
 from ..layout_editing import EDITS
-from ..metrics import Lpips, psnr
 from ..modeling.face_prior import smooth_draw
 from ..modeling.texture_generator import TextureGenerator
-from ..semantics import CLASSES, NUM_CLASSES, likeliest_layout, one_hot
+from ..semantics import NUM_CLASSES, likeliest_layout, one_hot
 from .discriminators import (
     PatchCritic,
     ProjectedDiscriminator,
@@ -20,8 +19,9 @@ from .discriminators import (
     hinge_discriminator_loss,
     hinge_generator_loss,
 )
-from .loop import Task, adamw, descend
+from .loop import Task, adamw, descend, likeness
 from .losses import Vgg19Features, detail_loss, feature_loss, layout_loss, style_loss, unit_feature_loss
+from .regions import crop, draw_windows, materials
 from .sheets import layout_rows, photo_rows, stack_rows
 
 WEIGHTS = {
@@ -53,12 +53,6 @@ Smaller pictures it sees whole; those of twice this side and more also whole, sh
 
 ADVERSARY_RAMP = 2000
 """Images over which a new adversary's weight rises from nothing."""
-
-MATERIALS = [
-    [CLASSES.index(name) for name in names]
-    for names in (("hair",), ("skin", "nose", "neck", "left ear", "right ear"))
-]
-"""Classes of one texture, which is compared by itself; what is of none of them is one more region."""
 
 EDITED_SHARE = 0.125
 """Share of samples painted to another face's layout or a ready-made edit: they teach obedience."""
@@ -138,7 +132,7 @@ class TextureTask(Task):
 
         trust = min(1.0, (seen - self.adversary_from) / ADVERSARY_RAMP)
         judged = trust >= 0
-        windows = _windows(hole, generator)
+        windows = draw_windows(hole, VGG_WINDOW, generator)
 
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             with torch.no_grad():
@@ -150,7 +144,7 @@ class TextureTask(Task):
                     layout = one_hot(labels)
                 real_views = self._look(real, windows, judged)
                 layouts, holes = (
-                    [_crop(x, windows)] * len(real_views.vgg) + [x] * len(real_views.parser[2:])
+                    [crop(x, windows, VGG_WINDOW)] * len(real_views.vgg) + [x] * len(real_views.parser[2:])
                     for x in (layout, hole)
                 )
             painted = network(real, mask, prior, layout, generator)
@@ -158,7 +152,7 @@ class TextureTask(Task):
             fake_views = self._look(fake, windows, judged)
 
             weight = batch.valid * (0.2 + 0.8 * hole)
-            regions = _crop(hole * _materials(batch.labels), windows)[:kept]
+            regions = crop(hole * materials(batch.labels), windows, VGG_WINDOW)[:kept]
             ours, truth = (
                 Views(*([f[:kept] for f in view] for view in views)) for views in (fake_views, real_views)
             )
@@ -167,7 +161,9 @@ class TextureTask(Task):
                 "perceptual": feature_loss(ours.compared, truth.compared),
                 "unit_perceptual": unit_feature_loss(ours.vgg + ours.shrunk, truth.vgg + truth.shrunk),
                 "style": style_loss(ours.vgg, truth.vgg, regions),
-                "detail": detail_loss(_crop(fake, windows)[:kept], _crop(real, windows)[:kept], regions),
+                "detail": detail_loss(
+                    crop(fake, windows, VGG_WINDOW)[:kept], crop(real, windows, VGG_WINDOW)[:kept], regions
+                ),
             }
             if imagined:
                 # Only roughly like the prior's draw: the details are the adversary's business.
@@ -209,12 +205,7 @@ class TextureTask(Task):
         """PSNR and, where its weights are to be had, LPIPS (squeeze) of composites; see `Task.validate`."""
         real = photo_rows(batch.image)
         fake = photo_rows(torch.cat([self.paint(part)[0] for part in _split(batch, 8)]))
-        figures = {"psnr": sum(map(psnr, real, fake)) / len(real)}
-        try:
-            figures["lpips_squeeze"] = Lpips("squeeze", self.device)(real, fake).mean()
-        except ValueError as error:
-            print(error, flush=True)
-        return figures
+        return likeness(real, fake, self.device)
 
     def sheet(self, batch):
         """Input, prior, Stage 1's layout, result, truth; see `Task.sheet`."""
@@ -314,7 +305,7 @@ class TextureTask(Task):
         """What the frozen networks see: VGG19 in windows and, when judged, Stage 1 in the whole picture."""
         shrunk = self.vgg(F.avg_pool2d(image, 2)) if image.shape[-1] >= 2 * VGG_WINDOW else []
         parsed = self._parse(image) if judged and self.parser is not None else []
-        return Views(self.vgg(_crop(image, windows)), shrunk, parsed)
+        return Views(self.vgg(crop(image, windows, VGG_WINDOW)), shrunk, parsed)
 
     def _parse(self, image):
         small = F.avg_pool2d(image, max(1, image.shape[-1] // PARSED_SIZE))
@@ -326,30 +317,6 @@ class TextureTask(Task):
         logits = self.parser.decode(views.parser)
         step = labels.shape[-1] // logits.shape[-1]
         return layout_loss(logits, labels[:, ::step, ::step], F.avg_pool2d(hole, step)[:, 0])
-
-
-def _materials(labels):
-    """Which of N x H x W class ids are of which of the `MATERIALS`, or of none: N x 3 x H x W bool."""
-    kinds = [torch.isin(labels, torch.tensor(classes, device=labels.device)) for classes in MATERIALS]
-    return torch.stack([*kinds, ~torch.stack(kinds).any(0)], 1)
-
-
-def _windows(hole, generator):
-    """Row and column, N x 2, of the top left corner of a window around a random pixel of each hole."""
-    size = hole.shape[-1]
-    side = min(VGG_WINDOW, size)
-    pixel = torch.multinomial(hole.flatten(1) + 1e-9, 1, generator=generator)
-    corner = torch.cat([pixel // size, pixel % size], 1) - side // 2
-    return corner.clamp(0, size - side) // 4 * 4
-
-
-def _crop(x, windows):
-    """The windows of N x C x H x W. They stay on the device: to ask it where they lie would hold it up."""
-    side = min(VGG_WINDOW, x.shape[-1])
-    rows, columns = (windows[:, k, None] + torch.arange(side, device=x.device) for k in (0, 1))
-    x = x.gather(2, rows[:, None, :, None].expand(-1, x.shape[1], -1, x.shape[3]))
-    x = x.gather(3, columns[:, None, None, :].expand(-1, x.shape[1], side, -1))
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _edited(labels, edit):

@@ -43,7 +43,8 @@ class Painter:
     """Paints layouts in their classes' colours and reads them; a `deaf` one never paints edits."""
 
     weights_sha256 = "0123456789abcdef" * 4
-    frame_regressor, texture_generator, device = torch.nn.Identity(), torch.nn.Identity(), "cpu"
+    frame_regressor = texture_generator = face_upsampler = torch.nn.Identity()
+    device = "cpu"
 
     def __init__(self, layouts, deaf=False):
         self.layouts, self.deaf = layouts, deaf

@@ -20,6 +20,8 @@ from faceinpaint.training.frame_task import FrameTask
 from faceinpaint.training.layout_task import LayoutTask
 from faceinpaint.training.loop import Task, adamw, descend, learning_rate_factor, train
 from faceinpaint.training.texture_task import WEIGHTS, TextureTask
+from faceinpaint.training.upsampler_task import WEIGHTS as UPSAMPLER_WEIGHTS
+from faceinpaint.training.upsampler_task import UpsamplerTask
 
 VGG = Path(__file__).parents[3] / "shared/aids/vgg19/vgg19_conv3_1.safetensors"
 SIZE = 64
@@ -301,6 +303,16 @@ class TestTasks:
         task.export(tmp_path)
         assert load_network(tmp_path, "frame_regressor").size == 128
         assert task.validate(batch).keys() == {"median", "near"}
+
+    @pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
+    def test_upsampler(self, batch, shake, tmp_path):
+        task = UpsamplerTask(self.options(vgg=str(VGG)))
+        losses, _ = self.learn(task, "face_upsampler", batch, shake)
+        assert losses.keys() == set(UPSAMPLER_WEIGHTS)
+        task.export(tmp_path)
+        assert load_network(tmp_path, "face_upsampler")(batch.image).shape[-1] == 2 * batch.image.shape[-1]
+        assert "psnr" in task.validate(batch)
+        assert task.sheet(batch).height == 3 * batch.image.shape[-1]
 
     @pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
     @pytest.mark.parametrize("objective", ["projected", "wgan-gp"])

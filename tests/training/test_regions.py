@@ -1,6 +1,8 @@
 import torch
 
-from faceinpaint.training.texture_task import VGG_WINDOW, _crop, _windows
+from faceinpaint.training.regions import crop, draw_windows
+
+SIDE = 96
 
 
 def test_the_perceptual_losses_look_into_every_hole_wherever_it_is():
@@ -10,14 +12,13 @@ def test_the_perceptual_losses_look_into_every_hole_wherever_it_is():
         row, column = torch.randint(254, (2,), generator=generator).tolist()
         hole[0, row : row + 2, column : column + 2] = 1
     holes[0, 0, 0, 0] = holes[1, 0, 255, 255] = 1
-    windows = _windows(holes, generator)
-    seen = _crop(holes, windows)
-    assert seen.shape == (64, 1, VGG_WINDOW, VGG_WINDOW)
+    windows = draw_windows(holes, SIDE, generator)
+    seen = crop(holes, windows, SIDE)
+    assert seen.shape == (64, 1, SIDE, SIDE)
     assert bool((seen.flatten(1).amax(1) == 1).all())
     # Every level of VGG19 and its layout, at a quarter of the size, begin at the same place.
     assert bool((windows % 4 == 0).all())
     # A face without a hole has a window, too; a small picture is seen whole.
-    assert _crop(holes[:1], _windows(0 * holes[:1], generator)).shape[-1] == VGG_WINDOW
-    assert torch.equal(
-        _crop(holes[:2, :, :64, :64], _windows(holes[:2, :, :64, :64], generator)), holes[:2, :, :64, :64]
-    )
+    assert crop(holes[:1], draw_windows(0 * holes[:1], SIDE, generator), SIDE).shape[-1] == SIDE
+    small = holes[:2, :, :64, :64]
+    assert torch.equal(crop(small, draw_windows(small, SIDE, generator), SIDE), small)
