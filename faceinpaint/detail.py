@@ -400,8 +400,11 @@ def soften_enlarged(photo, painted, hole, layout, step):
         H x W x 3 uint8; nothing is taken out in the hole.
     """
     # Its brightness must not jump at the hole: that would be grain.
-    picture = np.where(hole[..., None], painted, photo).astype(np.int16) * _INT16_STEPS
-    grain = picture - cv2.GaussianBlur(picture, (0, 0), _FINE_GRAIN * step)
+    picture = np.where(hole[..., None], painted, photo)
+    small_step, small = coarsen(step, picture)
+    smooth = cv2.GaussianBlur(small.astype(np.int16) * _INT16_STEPS, (0, 0), _FINE_GRAIN * small_step)
+    grain = picture.astype(np.int16) * _INT16_STEPS
+    grain -= cv2.resize(smooth, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
     kinds = _KINDS[layout]
     # A hundred thousand pixels tell as much of grain as millions.
     some = np.s_[:: 1 + len(photo) // 512, :: 1 + photo.shape[1] // 512]
