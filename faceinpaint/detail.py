@@ -300,7 +300,7 @@ def coarsen(step, *pictures):
     Returns:
         The step on the smaller pictures, and these; or all as it was.
     """
-    shrink = max(1, math.ceil(step / _FINEST_STEP))
+    shrink = math.ceil(step / _FINEST_STEP)
     if shrink == 1:
         return step, *pictures
     height, width = pictures[0].shape[:2]
@@ -446,7 +446,7 @@ def enlarge(restored, upsampled, face, unknown, layout):
     Args:
         restored: 256 x 256 x 3 uint8, the aligned face with its hole filled.
         upsampled: the same at twice its size, by `FaceUpsampler`.
-        face: size x size x 3 uint8, the aligned face as the photo has it, of 257 to 512 pixels.
+        face: size x size x 3 uint8, the aligned face as the photo has it, at most as large as `upsampled`.
         unknown: size x size bool, true where it is hidden.
         layout: 256 x 256 class ids.
 

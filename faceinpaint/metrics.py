@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import torch
 
-from faceinpaint.semantics import NUM_CLASSES
+from .images import as_images
+from .semantics import NUM_CLASSES
 
 
 def psnr(a, b):
@@ -104,7 +105,7 @@ class Lpips:
         return maps[-1].mean((2, 3)).double().cpu().numpy()
 
     def _to_tensor(self, pictures):
-        return torch.tensor(pictures, device=self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return as_images(torch.tensor(pictures, device=self.device))
 
 
 class ConfusionMatrix:

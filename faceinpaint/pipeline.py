@@ -21,11 +21,12 @@ from .baselines import telea
 from .checkpoint import load_network, weights_sha256
 from .detail import carry_detail, enlarge, even_skin, match_sharpness, match_tone, pick_sources, soften
 from .flow import add_strands, find_flow, smooth_along
+from .images import as_images, as_pictures
 from .modeling.face_prior import smooth_draw
 from .modeling.face_upsampler import FACTOR
 from .modeling.texture_generator import region_around
 from .photos import Photo, check_mask
-from .precision import fast_dtype, settle
+from .precision import autocast, fast_dtype, settle
 from .semantics import check_layout, likeliest_layout, one_hot, without_islands
 
 MAX_VARIATIONS = 4
@@ -96,11 +97,15 @@ class _Painted(NamedTuple):
 
 @dataclass
 class _Face:
-    """One face on its way: its pixels, which of them are unknown, and its variations."""
+    """One face on its way: its pixels, which of them are unknown, and its variations.
+
+    Where the photo shows it larger, `larger` holds both at that size, up to `FACTOR` times theirs; else None.
+    """
 
     frame: FaceFrame
     pixels: np.ndarray
     unknown: np.ndarray
+    larger: tuple | None
     variations: list
 
 
@@ -132,17 +137,12 @@ class FaceInpainter:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.dtype = fast_dtype(self.device.type)
         self.prior = prior.to(self.device) if prior else None
-        self.frame_regressor = frame_regressor.to(self.device)
-        self.layout_generator = layout_generator.to(self.device)
-        self.texture_generator = texture_generator.to(self.device)
-        self.face_upsampler = face_upsampler.to(self.device)
-        for network in (
-            self.frame_regressor,
-            self.layout_generator,
-            self.texture_generator,
-            self.face_upsampler,
-        ):
-            settle(network, self.dtype)
+        self.frame_regressor = frame_regressor
+        self.layout_generator = layout_generator
+        self.texture_generator = texture_generator
+        self.face_upsampler = face_upsampler
+        for network in (frame_regressor, layout_generator, texture_generator, face_upsampler):
+            settle(network.to(self.device), self.dtype)
         self.weights_sha256 = weights_sha256
         # One hole is painted again and again: to other layouts, and in variations.
         self._prior_factor = functools.lru_cache(maxsize=8)(self._find_prior_factor)
@@ -281,7 +281,11 @@ class FaceInpainter:
                 seen = *likeliest[:2], smooth_draw(drawn[2], likeliest[2])
             wanted = self._lay_out(*drawn)[0] if layout is None else layout
             variations.append(self._paint(pixels, unknown, wanted, seen, noise))
-        return _Face(frame, pixels, unknown, variations)
+        larger = None
+        if frame.side > FACE_SIZE:
+            side = round(min(FACTOR * FACE_SIZE, frame.side))
+            larger = warp_to_frame(image, mask, frame.resized(side))
+        return _Face(frame, pixels, unknown, larger, variations)
 
     def _parse(self, faces, unknown):
         """Stage 1's class ids, N x 256 x 256 uint8, of N x 256 x 256 x 3 uint8 faces."""
@@ -328,7 +332,7 @@ class FaceInpainter:
             new, attention = self.texture_generator(
                 *seen, wanted, noise, with_attention=True, region=region_around(unknown)
             )
-        new = even_skin(_picture(_finite(new)[0]), unknown, layout)
+        new = even_skin(as_pictures(_finite(new))[0], unknown, layout)
         new = match_sharpness(face, new, unknown, layout)
         flow = find_flow(new, unknown, layout)
         new = smooth_along(flow, new, unknown, layout)
@@ -339,28 +343,21 @@ class FaceInpainter:
         return _Painted(layout, match_tone(face, unknown, new), sources)
 
     def _tensors(self, faces, unknown):
-        return self._images(faces), torch.from_numpy(np.asarray(unknown)).to(self.device)[:, None].float()
-
-    def _images(self, faces):
-        return torch.from_numpy(np.asarray(faces)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        image, mask = (torch.from_numpy(np.asarray(values)).to(self.device) for values in (faces, unknown))
+        return as_images(image), mask[:, None].float()
 
     def autocast(self):
         """The context in which the networks run: in the number format that this device is fast at."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
-
-    def _enlarge(self, picture, mask, face, painted):
-        """The `_Painted` face, restored, as large as it is in the picture, up to `FACTOR` times its size."""
-        restored, _ = paste_back(face.pixels, face.unknown, painted.pixels, SQUARE)
-        side = round(min(FACTOR * FACE_SIZE, face.frame.side))
-        seen, unknown = warp_to_frame(picture, mask, face.frame.resized(side))
-        return enlarge(restored, self._upsample(restored), seen, unknown, painted.layout)
+        return autocast(self.device, self.dtype)
 
     @torch.inference_mode()
-    def _upsample(self, face):
-        """A face, H x W x 3 uint8, at `FACTOR` times its size."""
+    def _enlarge(self, face, painted):
+        """One of the `_Painted` variations of a `_Face`, restored, at the size of its larger view."""
+        restored, _ = paste_back(face.pixels, face.unknown, painted.pixels, SQUARE)
+        image = as_images(torch.from_numpy(restored[None]).to(self.device))
         with self.autocast():
-            large = self.face_upsampler(self._images(face[None]))
-        return _picture(_finite(large)[0])
+            upsampled = as_pictures(_finite(self.face_upsampler(image)))[0]
+        return enlarge(restored, upsampled, *face.larger, painted.layout)
 
     def _assemble(self, photo, mask, faces, index):
         """The `Result` of variation `index`."""
@@ -368,9 +365,7 @@ class FaceInpainter:
         # The smallest face last: it decides where frames overlap.
         for face in sorted(faces, key=lambda face: -face.frame.side):
             painted = face.variations[index]
-            new = painted.pixels
-            if face.frame.side > FACE_SIZE:
-                new = self._enlarge(picture, mask, face, painted)
+            new = self._enlarge(face, painted) if face.larger else painted.pixels
             picture, left = paste_back(picture, mask, new, face.frame, painted.sources, painted.layout)
             beyond = beyond & left
         notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
@@ -396,9 +391,3 @@ def _finite(output):
     if not output.sum(dtype=torch.float32).isfinite():
         raise FloatingPointError("a network's output is not finite")
     return output
-
-
-def _picture(output):
-    """A network's picture, 3 x H x W in [-1, 1], as H x W x 3 uint8."""
-    output = (output.float().clamp(-1, 1) + 1) * 127.5
-    return output.round().byte().permute(1, 2, 0).cpu().numpy()

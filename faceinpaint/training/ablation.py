@@ -32,13 +32,14 @@ from ..evaluation.report import (
     picture_sheet,
     publish,
 )
+from ..images import as_images, as_pictures
 from ..metrics import ConfusionMatrix, Lpips, psnr, ssim
 from ..modeling.face_prior import FacePrior
 from ..precision import fast_dtype
 from .command import validation_batch
 from .layout_task import LayoutTask
 from .loop import train
-from .sheets import as_images, photo_rows, stack_rows
+from .sheets import stack_rows
 from .texture_task import WEIGHTS, TextureTask
 
 SIZE = 64
@@ -207,7 +208,7 @@ class Study:
     def draw(self):
         """The picture sheet, a PIL RGB image: a row per variant of the first seed, the same faces in all."""
         shown = self.validation[:SHOWN]
-        strips = {"input": photo_rows(shown.image * (1 - shown.mask)), "truth": photo_rows(shown.image)}
+        strips = {"input": as_pictures(shown.image * (1 - shown.mask)), "truth": as_pictures(shown.image)}
         for name in VARIANTS:
             strip = np.asarray(Image.open(self.out / "seed-0" / _slug(name) / "painted.png"))
             strips[name] = np.split(strip, len(shown), 1)
@@ -313,8 +314,8 @@ class Study:
         """Figures of a trained Stage 2, and its pictures N x H x W x 3 uint8."""
         batch = self.validation
         parts = [batch[i : i + 20] for i in range(0, len(batch), 20)]
-        painted = photo_rows(torch.cat([task.paint(part)[0] for part in parts]))
-        truth = photo_rows(batch.image)
+        painted = as_pictures(torch.cat([task.paint(part)[0] for part in parts]))
+        truth = as_pictures(batch.image)
         # Another face's layout in the hole: what is painted must follow it, not what is likely.
         wanted = torch.where(batch.hole[:, 0] > 0, batch.labels.roll(1, 0), batch.labels)
         ordered = zip(parts, wanted.split(20), strict=True)

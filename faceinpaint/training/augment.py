@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from ..datasets import UNLABELLED
+from ..images import as_images
 from ..masks import PARTS, part_mask
 from ..semantics import mirror_labels
-from .sheets import as_images
 
 EMPTY_SHARE = 0.08
 """Share of samples without a hole: they keep Stage 1 a face parser."""

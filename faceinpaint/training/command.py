@@ -8,14 +8,14 @@ import torch.nn.functional as F
 
 from ..checkpoint import load_network, save_network
 from ..datasets import read_faces, read_masks, write_label_tar
+from ..images import as_images
 from ..modeling.face_prior import FacePrior
-from ..precision import fast_dtype
+from ..precision import autocast, fast_dtype
 from . import distributed
 from .augment import Batch
 from .frame_task import FrameTask
 from .layout_task import LayoutTask
 from .loop import start_from, train
-from .sheets import as_images
 from .texture_task import TextureTask
 from .upsampler_task import UpsamplerTask
 
@@ -153,7 +153,7 @@ def label_command(options):
         raise ValueError("All of these faces have label maps already.")
     labels = []
     dtype = fast_dtype(device.type)
-    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+    with torch.inference_mode(), autocast(device, dtype):
         for part in chosen.split(16):
             image = as_images(faces.images[part].to(device))
             mask = 1 - faces.valid[part][:, None].float().to(device)

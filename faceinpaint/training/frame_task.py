@@ -5,11 +5,13 @@ import torch.nn.functional as F
 
 from ..alignment import LOOKS, NEAR
 from ..checkpoint import save_network
+from ..images import as_pictures
 from ..modeling.frame_regressor import FrameRegressor
+from ..precision import autocast
 from ..semantics import MEAN_CENTRES
 from .augment import degrade
 from .loop import Task, adamw, descend
-from .sheets import photo_rows, stack_rows
+from .sheets import stack_rows
 
 COARSE, FINE = (0.22, 0.28, 0.25), (0.05, 0.06, 0.05)
 """Deviations of the misalignment: logarithm of the scale, angle in radians, shift in half sides."""
@@ -50,7 +52,7 @@ class FrameTask(Task):
         image, mask = degrade(batch.image, generator), torch.where(hidden, batch.mask, 1 - batch.valid)
         truth = self._misalign(len(image), generator)
         image, mask = _move(image, mask, *truth, generator)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with autocast(self.device, self.dtype):
             found = self.networks["frame_regressor"](image, mask)
         distance = self._distance(found, truth)
         # By its logarithm what can't be told does not outweigh all that can.
@@ -67,7 +69,7 @@ class FrameTask(Task):
     def sheet(self, batch):
         """Misaligned faces, and the same brought into the frame; see `Task.sheet`."""
         *_, moved, aligned = self._align(batch)
-        return stack_rows(photo_rows(moved[:16]), photo_rows(aligned[:16]))
+        return stack_rows(as_pictures(moved[:16]), as_pictures(aligned[:16]))
 
     def export(self, folder):
         """Write frame_regressor.safetensors and .json; see `Task.export`."""

@@ -5,14 +5,16 @@ import torch.nn.functional as F
 
 from ..checkpoint import save_network
 from ..datasets import UNLABELLED
+from ..images import as_pictures
 from ..metrics import ConfusionMatrix
 from ..modeling.layout_generator import LayoutGenerator
+from ..precision import autocast
 from ..semantics import NUM_CLASSES, mirror_classes, one_hot
 from .augment import degrade
 from .discriminators import PatchCritic, hinge_discriminator_loss, hinge_generator_loss
 from .loop import Task, adamw, descend
 from .losses import jaccard_loss, layout_loss, soft_layout_loss
-from .sheets import layout_rows, photo_rows, stack_rows
+from .sheets import layout_rows, stack_rows
 
 HOLE_WEIGHT = 2.0
 """How much more a hidden pixel counts than a visible one."""
@@ -63,7 +65,7 @@ class LayoutTask(Task):
         real = F.avg_pool2d(one_hot(labels.masked_fill(labels == UNLABELLED, 0)), 2)
         context = F.avg_pool2d(torch.cat([image * (1 - mask), mask], 1), 4)
 
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with autocast(self.device, self.dtype):
             logits = network.decode(network.encode(image, mask, self._complete(image, mask)))
             # The adversary judges hidden places only: the rest of a layout is taken from the truth.
             share = F.avg_pool2d(hole * known, 2)
@@ -88,7 +90,7 @@ class LayoutTask(Task):
             )
         descend(self.optimizers["layout_generator"], loss)
 
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with autocast(self.device, self.dtype):
             losses["critic"] = hinge_discriminator_loss(
                 [critic(torch.cat([real, context], 1))],
                 [critic(torch.cat([fake.detach(), context], 1))],
@@ -100,7 +102,7 @@ class LayoutTask(Task):
     @torch.no_grad()
     def predict(self, image, mask):
         """Class ids N x H x W from the averaged network; arguments as of `LayoutGenerator.encode`."""
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with autocast(self.device, self.dtype):
             return self.average(image, mask, self._complete(image, mask)).argmax(1)
 
     def _complete(self, image, mask):
@@ -138,10 +140,10 @@ class LayoutTask(Task):
         """Input, predicted layout, true layout, photo; see `Task.sheet`."""
         image, mask = batch.image[:16], batch.mask[:16]
         return stack_rows(
-            photo_rows(image * (1 - mask)),
+            as_pictures(image * (1 - mask)),
             layout_rows(self.predict(image, mask)),
             layout_rows(batch.labels[:16].clamp(max=NUM_CLASSES - 1)),
-            photo_rows(image),
+            as_pictures(image),
         )
 
     def export(self, folder):

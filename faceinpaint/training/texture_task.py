@@ -8,9 +8,11 @@ import torch.nn.functional as F
 from ..alignment import LAYOUT_SIZE
 from ..checkpoint import save_network
 from ..datasets import UNLABELLED
+from ..images import as_pictures
 from ..layout_editing import EDITS
 from ..modeling.face_prior import smooth_draw
 from ..modeling.texture_generator import TextureGenerator
+from ..precision import autocast
 from ..semantics import NUM_CLASSES, likeliest_layout, one_hot
 from .discriminators import (
     PatchCritic,
@@ -22,7 +24,7 @@ from .discriminators import (
 from .loop import Task, adamw, descend, likeness
 from .losses import Vgg19Features, detail_loss, feature_loss, layout_loss, style_loss, unit_feature_loss
 from .regions import crop, draw_windows, materials
-from .sheets import layout_rows, photo_rows, stack_rows
+from .sheets import layout_rows, stack_rows
 
 WEIGHTS = {
     "reconstruction": 3.0,
@@ -134,7 +136,7 @@ class TextureTask(Task):
         judged = trust >= 0
         windows = draw_windows(hole, VGG_WINDOW, generator)
 
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with autocast(self.device, self.dtype):
             with torch.no_grad():
                 prior, drawn = self._complete(real, mask, imagined, generator)
                 if self.parser is None:
@@ -185,7 +187,7 @@ class TextureTask(Task):
         if not judged:
             return losses
 
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with autocast(self.device, self.dtype):
             if self.objective == "projected":
                 losses["adversary"] = hinge_discriminator_loss(
                     adversary(real_views.judged, layouts),
@@ -203,8 +205,8 @@ class TextureTask(Task):
 
     def validate(self, batch):
         """PSNR and, where its weights are to be had, LPIPS (squeeze) of composites; see `Task.validate`."""
-        real = photo_rows(batch.image)
-        fake = photo_rows(torch.cat([self.paint(part)[0] for part in _split(batch, 8)]))
+        real = as_pictures(batch.image)
+        fake = as_pictures(torch.cat([self.paint(part)[0] for part in _split(batch, 8)]))
         return likeness(real, fake, self.device)
 
     def sheet(self, batch):
@@ -213,11 +215,11 @@ class TextureTask(Task):
         fake, layout, prior = self.paint(batch)
         visible = batch.image * (1 - batch.mask)
         return stack_rows(
-            photo_rows(visible),
-            photo_rows(prior),
+            as_pictures(visible),
+            as_pictures(prior),
             layout_rows(layout),
-            photo_rows(fake),
-            photo_rows(batch.image),
+            as_pictures(fake),
+            as_pictures(batch.image),
         )
 
     def export(self, folder):
@@ -237,7 +239,7 @@ class TextureTask(Task):
             the prior's pictures.
         """
         generator = torch.Generator(self.device).manual_seed(0)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with autocast(self.device, self.dtype):
             prior, _ = self._complete(batch.image, batch.mask, 0, generator)
             if self.parser is None:
                 layout = _no_layout(batch.image)

@@ -4,11 +4,13 @@ import torch
 import torch.nn.functional as F
 
 from ..checkpoint import save_network
+from ..images import as_pictures
 from ..modeling.face_upsampler import FACTOR, FaceUpsampler
+from ..precision import autocast
 from .loop import Task, adamw, descend, likeness
 from .losses import Vgg19Features, detail_loss, feature_loss, style_loss, unit_feature_loss
 from .regions import crop, draw_windows
-from .sheets import photo_rows, stack_rows
+from .sheets import stack_rows
 
 WEIGHTS = {"reconstruction": 3.0, "perceptual": 1.0, "unit_perceptual": 0.5, "style": 0.3, "detail": 0.03}
 """Weights of the losses."""
@@ -49,7 +51,7 @@ class UpsamplerTask(Task):
         real = crop(batch.image, windows, WINDOW)
         valid = crop(batch.valid, windows, WINDOW)
         small = _shrink(real, generator)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with autocast(self.device, self.dtype):
             with torch.no_grad():
                 truth = self.vgg(real)
             large = self.networks["face_upsampler"](small)
@@ -68,13 +70,13 @@ class UpsamplerTask(Task):
 
     def validate(self, batch):
         """PSNR and, where its weights are to be had, LPIPS (squeeze); see `Task.validate`."""
-        return likeness(photo_rows(batch.image), photo_rows(self._enlarge(batch.image)), self.device)
+        return likeness(as_pictures(batch.image), as_pictures(self._enlarge(batch.image)), self.device)
 
     def sheet(self, batch):
         """Bicubic, result, truth; see `Task.sheet`."""
         image = batch.image[:16]
         bicubic = F.interpolate(F.avg_pool2d(image, FACTOR), scale_factor=FACTOR, mode="bicubic")
-        return stack_rows(*(photo_rows(pictures) for pictures in (bicubic, self._enlarge(image), image)))
+        return stack_rows(*(as_pictures(pictures) for pictures in (bicubic, self._enlarge(image), image)))
 
     def export(self, folder):
         """Write face_upsampler.safetensors and .json; see `Task.export`."""
@@ -83,7 +85,7 @@ class UpsamplerTask(Task):
     @torch.no_grad()
     def _enlarge(self, image):
         """Pictures from half of their size, by the averaged network."""
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with autocast(self.device, self.dtype):
             return torch.cat([self.average(F.avg_pool2d(part, FACTOR)) for part in image.split(8)])
 
 
