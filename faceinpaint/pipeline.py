@@ -22,8 +22,9 @@ from .checkpoint import load_network, weights_sha256
 from .detail import carry_detail, enlarge, even_skin, match_sharpness, match_tone, pick_sources, soften
 from .flow import add_strands, find_flow, smooth_along
 from .images import as_images, as_pictures
-from .modeling.face_prior import smooth_draw
+from .modeling.face_prior import light_of
 from .modeling.face_upsampler import FACTOR
+from .modeling.inputs import start_of_face
 from .modeling.texture_generator import region_around
 from .photos import Photo, check_mask
 from .precision import autocast, fast_dtype, settle
@@ -274,13 +275,13 @@ class FaceInpainter:
         # One by one: the first of several variations is the picture that is painted alone.
         likeliest = self._see(pixels[None], unknown[None])
         for index in range(count):
-            seen = drawn = likeliest
+            drawn, light = likeliest, None
             if index and self.prior:
                 latent = torch.randn(1, self.prior.components, generator=chooser).to(self.device)
                 drawn = self._see(pixels[None], unknown[None], latent)
-                seen = *likeliest[:2], smooth_draw(drawn[2], likeliest[2])
+                light = light_of(drawn[2], likeliest[2])
             wanted = self._lay_out(*drawn)[0] if layout is None else layout
-            variations.append(self._paint(pixels, unknown, wanted, seen, noise))
+            variations.append(self._paint(pixels, unknown, wanted, likeliest, noise, light))
         larger = None
         if frame.side > FACE_SIZE:
             side = round(min(FACTOR * FACE_SIZE, frame.side))
@@ -325,13 +326,19 @@ class FaceInpainter:
         return factors.cpu().numpy(), offsets.cpu().numpy()
 
     @torch.inference_mode()
-    def _paint(self, face, unknown, layout, seen, noise):
-        """Paint one face, and `seen` of it, to a layout: a `_Painted`; `noise` is a generator."""
+    def _paint(self, face, unknown, layout, seen, noise, light=None):
+        """Paint one face, and `seen` of it, to a layout: a `_Painted`.
+
+        `noise` is a generator, `light` what `light_of` returns, which the hole is shown in.
+        """
         wanted = one_hot(torch.from_numpy(layout)[None].to(self.device))
         with self.autocast():
             new, attention = self.texture_generator(
                 *seen, wanted, noise, with_attention=True, region=region_around(unknown)
             )
+        if light is not None:
+            # Afterwards: Stage 2 takes any light but the likeliest for structure and etches it into skin.
+            new = new + start_of_face(torch.zeros_like(light), seen[1], light)
         new = even_skin(as_pictures(_finite(new))[0], unknown, layout)
         new = match_sharpness(face, new, unknown, layout)
         flow = find_flow(new, unknown, layout)

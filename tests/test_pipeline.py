@@ -433,9 +433,10 @@ class TestShipped:
         same = [shipped.locate(picture, mask)[0].matrix for picture in (photo, other)]
         np.testing.assert_array_equal(*same)
 
-    def test_the_same_seed_gives_the_same_picture_and_variations_differ(self, shipped, face):
+    @pytest.mark.parametrize("hidden", [np.s_[130:], np.s_[:, :128]], ids=["lower half", "one half"])
+    def test_the_same_seed_gives_the_same_picture_and_variations_differ(self, shipped, face, hidden):
         mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
-        mask[130:] = True
+        mask[hidden] = True
         first = shipped(face, mask, align=False, seed=3)
         assert np.array_equal(shipped(face, mask, align=False, seed=3).image, first.image)
         several = shipped(face, mask, align=False, num_variations=3)
@@ -445,7 +446,7 @@ class TestShipped:
             assert (a.layout != b.layout)[mask].mean() > 0.02
         # Nor etched or blurred: each is about as finely structured as the likeliest.
         fine = [cv2.Laplacian(np.asarray(r.image.convert("L")), cv2.CV_64F)[mask].std() for r in several]
-        assert max(fine) < 1.2 * fine[0] and min(fine) > fine[0] / 1.2
+        assert max(fine) < 1.15 * fine[0] and min(fine) > fine[0] / 1.15
 
     def test_variations_of_one_layout_keep_it(self, shipped, face):
         mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)

@@ -157,18 +157,18 @@ class FacePrior(nn.Module):
         return _enlarge(torch.einsum("ij,nihw->njhw", OPPONENT.to(vector.device), colours), side)
 
 
-def smooth_draw(draw, mean):
-    """The mean with a draw's light and colours, but not its fine structure, which painting takes for texture.
+def light_of(draw, mean):
+    """In what light and colours a random draw of `FacePrior` shows a face, apart from its fine structure.
 
     Args:
-        draw: N x 3 x H x W, a random draw of `FacePrior`, H and W multiples of 8.
+        draw: N x 3 x H x W, H and W multiples of 8.
         mean: N x 3 x H x W, the mean that it scatters around.
 
     Returns:
-        N x 3 x H x W.
+        N x 3 x H x W, to be added to a picture.
     """
     side = draw.shape[-1]
-    return mean + _enlarge(F.avg_pool2d(draw - mean, side // 8), side)
+    return _enlarge(F.avg_pool2d(draw - mean, side // 8), side)
 
 
 def _enlarge(x, side):

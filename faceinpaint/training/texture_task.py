@@ -10,7 +10,6 @@ from ..checkpoint import save_network
 from ..datasets import UNLABELLED
 from ..images import as_pictures
 from ..layout_editing import EDITS
-from ..modeling.face_prior import smooth_draw
 from ..modeling.texture_generator import TextureGenerator
 from ..precision import autocast
 from ..semantics import NUM_CLASSES, likeliest_layout, one_hot
@@ -33,7 +32,6 @@ WEIGHTS = {
     "style": 2.0,
     "detail": 0.03,
     "layout": 0.2,
-    "imagined": 1.0,
     "adversarial": 0.1,
 }
 """Weights of the generator's losses."""
@@ -58,9 +56,6 @@ ADVERSARY_RAMP = 2000
 
 EDITED_SHARE = 0.125
 """Share of samples painted to another face's layout or a ready-made edit: they teach obedience."""
-
-IMAGINED_SHARE = 0.125
-"""Share of samples painted as variations are: in the light and to the layout of a draw of the prior."""
 
 
 class Views(NamedTuple):
@@ -125,11 +120,10 @@ class TextureTask(Task):
         """Train both networks on a batch; see `Task.step`."""
         network, adversary = self.networks["texture_generator"], self.networks["adversary"]
         real = batch.image.contiguous(memory_format=torch.channels_last)
-        imagined = int(IMAGINED_SHARE * len(real)) if self.prior is not None else 0
         edited = int(EDITED_SHARE * len(real)) if self.parser is not None else 0
         # The truth is no example of what these should look like: they are the last of the batch.
-        kept = len(real) - imagined - edited
-        wanted, hole = self._edit(batch, slice(kept, kept + edited), generator)
+        kept = len(real) - edited
+        wanted, hole = self._edit(batch, slice(kept, len(real)), generator)
         mask = torch.maximum(hole, 1 - batch.valid)
 
         trust = min(1.0, (seen - self.adversary_from) / ADVERSARY_RAMP)
@@ -138,11 +132,11 @@ class TextureTask(Task):
 
         with autocast(self.device, self.dtype):
             with torch.no_grad():
-                prior, drawn = self._complete(real, mask, imagined, generator)
+                prior = real if self.prior is None else self.prior(real, mask)
                 if self.parser is None:
                     layout = _no_layout(real)
                 else:
-                    labels = self._wanted_labels(real, mask, drawn, wanted, imagined)
+                    labels = self._wanted_labels(real, mask, prior, wanted)
                     layout = one_hot(labels)
                 real_views = self._look(real, windows, judged)
                 layouts, holes = (
@@ -167,9 +161,6 @@ class TextureTask(Task):
                     crop(fake, windows, VGG_WINDOW)[:kept], crop(real, windows, VGG_WINDOW)[:kept], regions
                 ),
             }
-            if imagined:
-                # Only roughly like the prior's draw: the details are the adversary's business.
-                losses["imagined"] = F.avg_pool2d(hole * (painted - prior), 8)[-imagined:].abs().mean()
             if judged and self.parser is not None:
                 losses["layout"] = self._layout_loss(fake_views, labels, hole)
             if judged:
@@ -240,7 +231,7 @@ class TextureTask(Task):
         """
         generator = torch.Generator(self.device).manual_seed(0)
         with autocast(self.device, self.dtype):
-            prior, _ = self._complete(batch.image, batch.mask, 0, generator)
+            prior = batch.image if self.prior is None else self.prior(batch.image, batch.mask)
             if self.parser is None:
                 layout = _no_layout(batch.image)
             elif labels is None:
@@ -249,19 +240,6 @@ class TextureTask(Task):
                 layout = one_hot(labels)
             painted = self.average(batch.image, batch.mask, prior, layout, generator)
         return batch.image + batch.hole * (painted - batch.image), layout.argmax(1), prior
-
-    def _complete(self, image, mask, imagined, generator):
-        """The prior's pictures to paint from and to lay out; of the last `imagined` samples random draws."""
-        if self.prior is None:
-            return image, image
-        factor = self.prior.factor(mask)
-        mean = self.prior(image, mask, factor=factor)
-        if not imagined:
-            return mean, mean
-        latent = torch.randn(imagined, self.prior.components, device=self.device, generator=generator)
-        kept, last = slice(len(image) - imagined), slice(-imagined, None)
-        draw = self.prior(image[last], mask[last], latent, factor[last])
-        return torch.cat([mean[kept], smooth_draw(draw, mean[last])]), torch.cat([mean[kept], draw])
 
     def _edit(self, batch, chosen, generator):
         """Change the layouts of the samples `chosen`, some of them by ready-made edits.
@@ -286,18 +264,14 @@ class TextureTask(Task):
                 labels[i] = torch.where(takes, other[i], labels[i])
         return labels, hole
 
-    def _wanted_labels(self, image, mask, prior, labels, imagined):
-        """Class ids N x H x W to paint from: those given, some roughened as by hand, some by Stage 1.
-
-        The last `imagined` samples' are Stage 1's own: the truth's shapes are not those of the draw.
-        """
+    def _wanted_labels(self, image, mask, prior, labels):
+        """Class ids N x H x W to paint from: those given, some roughened as by hand, some by Stage 1."""
         height = labels.shape[-1]
         labels[1::PREDICTED_EVERY] = (
             labels[1::PREDICTED_EVERY, ::4, ::4].repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :height]
         )
         chosen = torch.zeros(len(labels), dtype=torch.bool, device=self.device)
         chosen[::PREDICTED_EVERY] = True
-        chosen[len(labels) - imagined :] = True
         chosen |= (labels == UNLABELLED).any(2).any(1)
         logits = self.parser(image[chosen], mask[chosen], prior[chosen])
         labels[chosen] = likeliest_layout(logits, mask[chosen])
