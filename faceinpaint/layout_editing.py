@@ -14,21 +14,35 @@ _BEHIND = ("background", "cloth", "neck")
 
 _EYES = ("right eye", "left eye")
 _BROWS = ("right brow", "left brow")
+_FACE = ("skin", "nose", *_EYES, *_BROWS, "eyeglasses", "mouth", "upper lip", "lower lip")
+_WHOLE_PART = 120
+"""Eyes and brows of fewer pixels are but what the frame of glasses left of them."""
+
 _MOUTH_WIDTH = 54.0
-_MEAN_NOSE_TIP = 168
+_MEAN_FACE = 62, 194
+"""Left and right end of a face where the layout has none, in pixels."""
+
+_HAIR_BESIDE_FACE, _HAIR_ROUND_EYES = 30, 1.25
+"""The oval of short hair reaches so many pixels beyond the face at the eyes, so many times as far below them
+as the mouth, and as far above them as the picture.
+"""
 
 WIDENING = 3
 """How far a widened hole reaches beyond the repainted place, in pixels of the aligned face."""
 
 
 def smile(layout):
-    """Open the mouth to a smile: wider, its corners up, teeth between the lips."""
-    return _draw_mouth(layout, width=1.18, lift=0.16, opening=0.2)
+    """Open the mouth to a smile: wider, its corners up, teeth between the lips.
+
+    In shape as the mean of 142 smiling CelebA-HQ faces against 186 with their mouths closed.
+    """
+    right, left = (_centre(layout, name)[0] for name in _EYES)
+    return _draw_mouth(layout, width=1.24, widest=1.15 * (left - right), rise=0.02, lift=0.09, opening=0.18)
 
 
 def close_mouth(layout):
     """Close the mouth: lips only, their corners level."""
-    return _draw_mouth(layout, width=1.0, lift=0.02, opening=0.0)
+    return _draw_mouth(layout, lift=0.02)
 
 
 def add_glasses(layout):
@@ -46,16 +60,18 @@ def add_glasses(layout):
 
 
 def remove_glasses(layout):
-    """Take glasses off: skin in their place, with eyes and brows where they are missing."""
+    """Take glasses off: skin in their place, with eyes and brows where they are missing or but slits."""
     edited = layout.copy()
     edited[layout == _ID["eyeglasses"]] = _ID["skin"]
     if not (layout == _ID["eyeglasses"]).any():
         return edited
-    for names, size in ((_BROWS, (40, 9)), (_EYES, (24, 10))):
-        for name in names:
-            if np.count_nonzero(edited == _ID[name]) < 30:
+    for eye, brow in zip(_EYES, _BROWS, strict=True):
+        centre = _centre(layout, eye)
+        above = tuple(np.add(centre, np.subtract(MEAN_CENTRES[brow], MEAN_CENTRES[eye])))
+        for name, place, size in ((brow, above, (40, 9)), (eye, centre, (24, 10))):
+            if np.count_nonzero(edited == _ID[name]) < _WHOLE_PART:
                 part = np.zeros(layout.shape, np.uint8)
-                cv2.ellipse(part, (MEAN_CENTRES[name], size, 0), 1, -1)
+                cv2.ellipse(part, (place, size, 0), 1, -1)
                 edited[(part > 0) & (edited == _ID["skin"])] = _ID[name]
     return edited
 
@@ -74,17 +90,25 @@ def lengthen_hair(layout, reach=56):
 
 
 def shorten_hair(layout, trim=10):
-    """Cut the hair: off below the nose, and `trim` pixels off its outline."""
+    """Cut the hair to an oval about the head that ends beside the mouth, and `trim` pixels off its edge."""
     hair = layout == _ID["hair"]
+    edited = layout.copy()
+    if not hair.any():
+        return edited
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * trim + 1, 2 * trim + 1))
-    # Beyond the picture there is no hair; towards the face the outline stays.
-    inner = cv2.erode(hair.astype(np.uint8), disc, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+    # Towards the face the outline stays, and where the hair leaves the picture it goes on beyond it.
     behind = np.isin(layout, [_ID[name] for name in _BEHIND])
-    outer = cv2.dilate(behind.astype(np.uint8), disc, borderType=cv2.BORDER_CONSTANT, borderValue=1) > 0
-    cut = hair & outer & ~inner
-    nose = np.flatnonzero((layout == _ID["nose"]).any(1))
-    tip = nose.max() if nose.size else _MEAN_NOSE_TIP
-    cut[tip:] |= hair[tip:]
+    cut = hair & (cv2.dilate(behind.astype(np.uint8), disc) > 0)
+
+    columns = np.flatnonzero(np.isin(layout, [_ID[name] for name in _FACE]).any(0))
+    left, right = (columns[0], columns[-1]) if columns.size else _MEAN_FACE
+    eyes = np.mean([_centre(layout, name)[1] for name in _EYES])
+    mouth = _centre(layout, "mouth")[1]
+    y, x = np.mgrid[: layout.shape[0], : layout.shape[1]]
+    across = (x - (left + right) / 2) / ((right - left) / 2 + _HAIR_BESIDE_FACE)
+    up, down = _HAIR_ROUND_EYES * np.maximum(20.0, (eyes, mouth - eyes))
+    along = (y - eyes) / np.where(y < eyes, up, down)
+    cut |= hair & (across**2 + along**2 > 1)
     return _fill_from_around(layout, cut, behind & (layout != _ID["neck"]))
 
 
@@ -135,13 +159,15 @@ def _centre(layout, name):
     return (float(x.mean()), float(y.mean())) if x.size >= 12 else MEAN_CENTRES[name]
 
 
-def _draw_mouth(layout, width, lift, opening):
+def _draw_mouth(layout, lift, width=1.0, widest=0.0, rise=0.0, opening=0.0):
     """Draw the mouth anew between parabolas, over its old place.
 
     Args:
         layout: class ids.
-        width: of the new mouth, as a share of the old one's.
         lift: how far the corners rise above the middle, as a share of the width.
+        width: of the new mouth, as a share of the old one's.
+        widest: what no mouth is made wider than, in pixels; one that is stays as wide.
+        rise: how far the mouth moves up, as a share of the width.
         opening: height of the gap between the lips, as a share of the width.
     """
     ids = [_ID[name] for name in ("mouth", "upper lip", "lower lip")]
@@ -151,13 +177,14 @@ def _draw_mouth(layout, width, lift, opening):
         centre_x, centre_y, span = (x.min() + x.max()) / 2, y.mean(), x.max() - x.min()
     else:
         (centre_x, centre_y), span = MEAN_CENTRES["mouth"], _MOUTH_WIDTH
-    half = width * span / 2
+    half = max(span, min(width * span, widest)) / 2
+    centre_y -= 2 * half * rise
     across = np.mgrid[: layout.shape[0], : layout.shape[1]]
     u = (across[1] - centre_x) / half
     # Height below the line through the corners' middle; the mouth's middle hangs lower by `lift`.
     down = across[0] - centre_y + 2 * half * lift * (u**2 - 0.5)
     bow = np.clip(1 - u**2, 0, None)
-    gap, upper, lower = (2 * half * share for share in (opening / 2, 0.11, 0.15))
+    gap, upper, lower = (2 * half * share for share in (opening / 2, 0.1, 0.15))
     edited = _fill_from_around(layout, old, layout == _ID["skin"])
     mouth = np.isin(edited, [_ID[name] for name in ("skin", "mouth", "upper lip", "lower lip", "neck")])
     mouth &= abs(u) < 1

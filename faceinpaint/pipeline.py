@@ -39,6 +39,11 @@ FACE_SIZE = 256
 SQUARE = FaceFrame.whole(FACE_SIZE, FACE_SIZE)
 """The frame of a picture that is the aligned face itself."""
 
+VARIATION_BREADTH, VARIATION_LIGHT = 1.6, 0.3
+"""Variations are laid out so many times further from the likeliest than the prior scatters, and shown in so
+much of the light of that draw: more of it looks like stains.
+"""
+
 MISPLACED = 0.04
 """Two looks at one whole face differ by less, in distances between the eyes; a hole misleads by more."""
 
@@ -277,9 +282,9 @@ class FaceInpainter:
         for index in range(count):
             drawn, light = likeliest, None
             if index and self.prior:
-                latent = torch.randn(1, self.prior.components, generator=chooser).to(self.device)
-                drawn = self._see(pixels[None], unknown[None], latent)
-                light = light_of(drawn[2], likeliest[2])
+                latent = VARIATION_BREADTH * torch.randn(1, self.prior.components, generator=chooser)
+                drawn = self._see(pixels[None], unknown[None], latent.to(self.device))
+                light = VARIATION_LIGHT * light_of(drawn[2], likeliest[2])
             wanted = self._lay_out(*drawn)[0] if layout is None else layout
             variations.append(self._paint(pixels, unknown, wanted, likeliest, noise, light))
         larger = None

@@ -56,6 +56,9 @@ def test_smile_opens_and_widens_the_mouth_and_closing_it_undoes_that(layout):
     assert np.flatnonzero(mouth[:, columns[1]]).mean() < np.flatnonzero(mouth[:, 127]).mean() - 3
     outside = ~(mouth | area(layout, "upper lip", "lower lip"))
     np.testing.assert_array_equal(smiling[outside], layout[outside])
+    # Who smiles smiles wider, but no wider than that.
+    again = area(EDITS["Smile"](smiling), "mouth", "upper lip", "lower lip")
+    assert np.ptp(np.flatnonzero(again.any(0))) <= 1.15 * 62
     closed = EDITS["Close the mouth"](smiling)
     assert not area(closed, "mouth").any() and area(closed, "upper lip").sum() > 50
 
@@ -69,8 +72,11 @@ def test_glasses_go_about_the_eyes_and_come_off_again(layout):
     assert area(wearing, "eyeglasses")[around].all()
     bare = EDITS["Glasses off"](wearing)
     assert not area(bare, "eyeglasses").any()
+    # What the frame left of an eye is a slit.
+    wearing[eyes] = ID["eyeglasses"]
+    wearing[120:122, 88:106] = ID["right eye"]
     for name in ("left eye", "right eye"):
-        assert area(bare, name).sum() > 60
+        assert area(EDITS["Glasses off"](wearing), name).sum() > 150
 
 
 def test_hair_grows_around_the_face_and_is_cut(layout):
@@ -80,6 +86,17 @@ def test_hair_grows_around_the_face_and_is_cut(layout):
     np.testing.assert_array_equal(longer[features], layout[features])
     assert area(shorter, "hair").sum() < 0.9 * area(layout, "hair").sum()
     np.testing.assert_array_equal(shorter[features], layout[features])
+
+
+def test_long_hair_is_cut_round_and_not_along_the_picture_that_it_leaves(layout):
+    layout[area(layout, "background")] = ID["hair"]
+    layout[:, 250:] = ID["background"]
+    hair = area(EDITS["Shorter hair"](layout), "hair")
+    assert hair[0, 128] and hair[150, 60]
+    assert not hair[200].any() and not hair[122, :10].any()
+    # No step at the eyes: the oval is nowhere wider than there.
+    widths = [np.ptp(np.flatnonzero(row)) for row in hair[:170]]
+    assert abs(widths[115] - widths[130]) < 12 and widths[20] < widths[100]
 
 
 def test_filling_a_region_that_is_not_there_is_refused(layout):
