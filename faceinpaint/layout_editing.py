@@ -18,7 +18,11 @@ _FACE = ("skin", "nose", *_EYES, *_BROWS, "eyeglasses", "mouth", "upper lip", "l
 _WHOLE_PART = 120
 """Eyes and brows of fewer pixels are but what the frame of glasses left of them."""
 
+_MOUTH = [_ID[name] for name in ("mouth", "upper lip", "lower lip")]
 _MOUTH_WIDTH = 54.0
+_OTHER_MOUTH = 0.25
+"""A mouth of which a larger share has changed is another one."""
+
 _MEAN_FACE = 62, 194
 """Left and right end of a face where the layout has none, in pixels."""
 
@@ -134,6 +138,8 @@ def fill_region(layout, old, new):
 def widen_hole(mask, before, after, frame):
     """The hole that an edited layout needs: where it changed, nothing may stay as it is.
 
+    Nor of a mouth that is no longer the same: its teeth would stand where they stood between other lips.
+
     Args:
         mask: H x W bool, the hole in the photo.
         before: 256 x 256 class ids, the layout that was edited.
@@ -148,6 +154,9 @@ def widen_hole(mask, before, after, frame):
     outside = (before != after) & ~hole
     if not outside.any():
         return mask
+    mouth = np.isin(before, _MOUTH) | np.isin(after, _MOUTH)
+    if np.count_nonzero(outside & mouth) > _OTHER_MOUTH * np.count_nonzero(mouth):
+        outside |= mouth & ~hole
     size = 2 * WIDENING + 1
     area = cv2.dilate(outside.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
     return mask | frame.area_in_photo(area > 0, mask.shape[1], mask.shape[0])
@@ -170,8 +179,7 @@ def _draw_mouth(layout, lift, width=1.0, widest=0.0, rise=0.0, opening=0.0):
         rise: how far the mouth moves up, as a share of the width.
         opening: height of the gap between the lips, as a share of the width.
     """
-    ids = [_ID[name] for name in ("mouth", "upper lip", "lower lip")]
-    old = np.isin(layout, ids)
+    old = np.isin(layout, _MOUTH)
     y, x = np.nonzero(old)
     if x.size >= 40:
         centre_x, centre_y, span = (x.min() + x.max()) / 2, y.mean(), x.max() - x.min()
@@ -186,7 +194,7 @@ def _draw_mouth(layout, lift, width=1.0, widest=0.0, rise=0.0, opening=0.0):
     bow = np.clip(1 - u**2, 0, None)
     gap, upper, lower = (2 * half * share for share in (opening / 2, 0.1, 0.15))
     edited = _fill_from_around(layout, old, layout == _ID["skin"])
-    mouth = np.isin(edited, [_ID[name] for name in ("skin", "mouth", "upper lip", "lower lip", "neck")])
+    mouth = np.isin(edited, [_ID["skin"], *_MOUTH, _ID["neck"]])
     mouth &= abs(u) < 1
     for name, top, bottom in (
         ("upper lip", -(gap + upper) * bow, -gap * bow),

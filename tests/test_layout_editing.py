@@ -116,3 +116,14 @@ def test_the_hole_grows_just_where_the_layout_changed_outside_of_it(layout):
     widened = widen_hole(mask, layout, edited, frame)
     assert widened[mask].all() and widened[186:196, 186:206].all()
     assert np.count_nonzero(widened & ~mask) < 1.7 * 10 * 20
+
+
+def test_of_another_mouth_nothing_is_kept_but_of_one_that_is_touched_up_all_else(layout):
+    frame = FaceFrame.whole(256, 256)
+    nothing = np.zeros((256, 256), bool)
+    layout[188:196, 104:152] = ID["mouth"]
+    mouth = area(layout, "mouth", "upper lip", "lower lip")
+    assert widen_hole(nothing, layout, EDITS["Close the mouth"](layout), frame)[mouth].all()
+    touched = layout.copy()
+    touched[182:184, 104:152] = ID["upper lip"]
+    assert not widen_hole(nothing, layout, touched, frame)[190:198].any()
