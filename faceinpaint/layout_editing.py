@@ -41,7 +41,8 @@ def smile(layout):
     In shape as the mean of 142 smiling CelebA-HQ faces against 186 with their mouths closed.
     """
     right, left = (_centre(layout, name)[0] for name in _EYES)
-    return _draw_mouth(layout, width=1.24, widest=1.15 * (left - right), rise=0.02, lift=0.09, opening=0.18)
+    widths = 0.9 * (left - right), 1.15 * (left - right)
+    return _draw_mouth(layout, width=1.24, between=widths, rise=0.02, lift=0.09, opening=0.18)
 
 
 def close_mouth(layout):
@@ -168,14 +169,14 @@ def _centre(layout, name):
     return (float(x.mean()), float(y.mean())) if x.size >= 12 else MEAN_CENTRES[name]
 
 
-def _draw_mouth(layout, lift, width=1.0, widest=0.0, rise=0.0, opening=0.0):
+def _draw_mouth(layout, lift, width=1.0, between=(0.0, 0.0), rise=0.0, opening=0.0):
     """Draw the mouth anew between parabolas, over its old place.
 
     Args:
         layout: class ids.
         lift: how far the corners rise above the middle, as a share of the width.
         width: of the new mouth, as a share of the old one's.
-        widest: what no mouth is made wider than, in pixels; one that is stays as wide.
+        between: what it is at least and at most, in pixels; a wider one stays as wide.
         rise: how far the mouth moves up, as a share of the width.
         opening: height of the gap between the lips, as a share of the width.
     """
@@ -185,7 +186,7 @@ def _draw_mouth(layout, lift, width=1.0, widest=0.0, rise=0.0, opening=0.0):
         centre_x, centre_y, span = (x.min() + x.max()) / 2, y.mean(), x.max() - x.min()
     else:
         (centre_x, centre_y), span = MEAN_CENTRES["mouth"], _MOUTH_WIDTH
-    half = max(span, min(width * span, widest)) / 2
+    half = max(span, min(max(width * span, between[0]), between[1])) / 2
     centre_y -= 2 * half * rise
     across = np.mgrid[: layout.shape[0], : layout.shape[1]]
     u = (across[1] - centre_x) / half

@@ -59,6 +59,10 @@ def test_smile_opens_and_widens_the_mouth_and_closing_it_undoes_that(layout):
     # Who smiles smiles wider, but no wider than that.
     again = area(EDITS["Smile"](smiling), "mouth", "upper lip", "lower lip")
     assert np.ptp(np.flatnonzero(again.any(0))) <= 1.15 * 62
+    # And pursed lips do not stay narrow.
+    layout[184:198, :118] = layout[184:198, 138:] = ID["skin"]
+    pursed = area(EDITS["Smile"](layout), "mouth", "upper lip", "lower lip")
+    assert np.ptp(np.flatnonzero(pursed.any(0))) > 0.8 * 62
     closed = EDITS["Close the mouth"](smiling)
     assert not area(closed, "mouth").any() and area(closed, "upper lip").sum() > 50
 
