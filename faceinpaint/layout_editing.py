@@ -31,8 +31,15 @@ _HAIR_BESIDE_FACE, _HAIR_ROUND_EYES = 30, 1.25
 as the mouth, and as far above them as the picture.
 """
 
-WIDENING = 3
-"""How far a widened hole reaches beyond the repainted place, in pixels of the aligned face."""
+_HAIR_TAPER = 64
+"""Within so many pixels of the picture's top less is trimmed off hair that leaves it there."""
+
+WIDENING, WIDENING_OF_FINE = 3, 7
+"""How far a widened hole reaches beyond the repainted place, in pixels of the aligned face, and how far where
+something goes that ends finer than a layout shows: in strands, or in rims and their shadows.
+"""
+
+_FINE = [_ID[name] for name in ("eyeglasses", "hair", "hat", "earring", "necklace")]
 
 
 def smile(layout):
@@ -100,16 +107,16 @@ def shorten_hair(layout, trim=10):
     edited = layout.copy()
     if not hair.any():
         return edited
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * trim + 1, 2 * trim + 1))
-    # Towards the face the outline stays, and where the hair leaves the picture it goes on beyond it.
+    y, x = np.mgrid[: layout.shape[0], : layout.shape[1]]
+    # Towards the face the outline stays; where the hair leaves the picture at the top it goes on beyond it.
     behind = np.isin(layout, [_ID[name] for name in _BEHIND])
-    cut = hair & (cv2.dilate(behind.astype(np.uint8), disc) > 0)
+    depth = trim * (np.minimum(1, y / _HAIR_TAPER) if hair[0].any() else 1)
+    cut = hair & (cv2.distanceTransform((~behind).astype(np.uint8), cv2.DIST_L2, 5) <= depth)
 
     columns = np.flatnonzero(np.isin(layout, [_ID[name] for name in _FACE]).any(0))
     left, right = (columns[0], columns[-1]) if columns.size else _MEAN_FACE
     eyes = np.mean([_centre(layout, name)[1] for name in _EYES])
     mouth = _centre(layout, "mouth")[1]
-    y, x = np.mgrid[: layout.shape[0], : layout.shape[1]]
     across = (x - (left + right) / 2) / ((right - left) / 2 + _HAIR_BESIDE_FACE)
     up, down = _HAIR_ROUND_EYES * np.maximum(20.0, (eyes, mouth - eyes))
     along = (y - eyes) / np.where(y < eyes, up, down)
@@ -158,9 +165,15 @@ def widen_hole(mask, before, after, frame):
     mouth = np.isin(before, _MOUTH) | np.isin(after, _MOUTH)
     if np.count_nonzero(outside & mouth) > _OTHER_MOUTH * np.count_nonzero(mouth):
         outside |= mouth & ~hole
-    size = 2 * WIDENING + 1
-    area = cv2.dilate(outside.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
-    return mask | frame.area_in_photo(area > 0, mask.shape[1], mask.shape[0])
+    fine = outside & np.isin(before, _FINE)
+    area = _grow(outside, WIDENING) | _grow(fine, WIDENING_OF_FINE)
+    return mask | frame.area_in_photo(area, mask.shape[1], mask.shape[0])
+
+
+def _grow(area, reach):
+    """The area and what lies within so many pixels of it."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return cv2.dilate(area.astype(np.uint8), disc) > 0
 
 
 def _centre(layout, name):

@@ -131,3 +131,13 @@ def test_of_another_mouth_nothing_is_kept_but_of_one_that_is_touched_up_all_else
     touched = layout.copy()
     touched[182:184, 104:152] = ID["upper lip"]
     assert not widen_hole(nothing, layout, touched, frame)[190:198].any()
+
+
+def test_where_hair_goes_the_hole_reaches_further_for_its_strands(layout):
+    frame = FaceFrame.whole(256, 256)
+    nothing = np.zeros((256, 256), bool)
+    bald, hairy = layout.copy(), layout.copy()
+    bald[area(layout, "hair")] = ID["background"]
+    hairy[area(layout, "background") & (np.arange(256) < 40)] = ID["hair"]
+    assert widen_hole(nothing, layout, bald, frame)[100, 34]
+    assert not widen_hole(nothing, layout, hairy, frame)[100, 44]

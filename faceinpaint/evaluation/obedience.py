@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..alignment import FaceFrame
 from ..checkpoint import load_network
-from ..layout_editing import EDITS, WIDENING, widen_hole
+from ..layout_editing import EDITS, WIDENING, WIDENING_OF_FINE, widen_hole
 from ..metrics import ConfusionMatrix, layout_agreement, mean_iou
 from ..semantics import CLASSES, layout_to_picture
 from .holes import hide, pair_bands
@@ -133,9 +133,10 @@ def measure(inpainter, faces, masks, second=None):
     }
     explanation = (
         "Every face gets one edit of the layout that Stage 1 predicts for a hole of 20-40%; the hole grows "
-        f"by the edited area and {WIDENING} pixels about it. The reader parses the painted picture without a "
-        "hole: mean IoU over the classes that the edited layout has in the edited area (all edits' pixels "
-        f"taken together), goal {GOAL:.2f}, and beside it what the picture painted before the edit gets. "
+        f"by the edited area and {WIDENING} pixels about it, {WIDENING_OF_FINE} where hair or something worn "
+        "goes. The reader parses the painted picture without a hole: mean IoU over the classes that the "
+        "edited layout has in the edited area (all edits' pixels taken together), goal "
+        f"{GOAL:.2f}, and beside it what the picture painted before the edit gets. "
         "Outside: mean absolute difference of the two pictures in the rest of the hole. ± half of the 95% "
         "confidence interval, by bootstrap over edits for the mean IoU. Stage 2 is not trained on the edits "
         "of brows and hairline."
