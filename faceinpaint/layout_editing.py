@@ -67,7 +67,9 @@ def add_glasses(layout):
     for x, y in centres:
         cv2.ellipse(glasses, ((x, y + 0.06 * apart), (0.72 * apart, 0.52 * apart), angle), 1, -1)
     cv2.line(glasses, *(tuple(map(round, centre)) for centre in centres), 1, max(2, round(0.06 * apart)))
-    edited[(glasses > 0) & ~np.isin(layout, [_ID[name] for name in _EYES])] = _ID["eyeglasses"]
+    # Of a face in profile one eye is not seen, nor is its lens.
+    bare = ~np.isin(layout, [_ID[name] for name in (*_EYES, "background")])
+    edited[(glasses > 0) & bare] = _ID["eyeglasses"]
     return edited
 
 

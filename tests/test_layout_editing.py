@@ -74,6 +74,9 @@ def test_glasses_go_about_the_eyes_and_come_off_again(layout):
     np.testing.assert_array_equal(wearing[eyes], layout[eyes])
     around = (cv2.dilate(eyes.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0) & ~eyes
     assert area(wearing, "eyeglasses")[around].all()
+    profile = layout.copy()
+    profile[:, :100] = ID["background"]
+    assert not area(EDITS["Glasses on"](profile), "eyeglasses")[:, :100].any()
     bare = EDITS["Glasses off"](wearing)
     assert not area(bare, "eyeglasses").any()
     # What the frame left of an eye is a slit.
