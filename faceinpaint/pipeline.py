@@ -47,6 +47,9 @@ much of the light of that draw: more of it looks like stains.
 MISPLACED = 0.04
 """Two looks at one whole face differ by less, in distances between the eyes; a hole misleads by more."""
 
+WORTH_TELLING = 0.02
+"""Of less of the hole nobody need be told that it lies outside the face."""
+
 HOLE_GREY = 127
 """What hidden pixels of `Result.aligned_input` are shown as."""
 
@@ -383,7 +386,8 @@ class FaceInpainter:
         notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
         if beyond.any():
             picture = telea(picture, beyond)
-            notes.append("Part of the painted area lies outside the face; it was filled in plainly.")
+            if np.count_nonzero(beyond) > WORTH_TELLING * np.count_nonzero(mask):
+                notes.append("Part of the painted area lies outside the face; it was filled in plainly.")
         main = faces[0]
         hole = np.where(main.unknown[..., None], np.uint8(HOLE_GREY), main.pixels)
         return Result(
