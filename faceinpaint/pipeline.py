@@ -44,8 +44,14 @@ VARIATION_BREADTH, VARIATION_LIGHT = 1.6, 0.3
 much of the light of that draw: more of it looks like stains.
 """
 
-MISPLACED = 0.04
-"""Two looks at one whole face differ by less, in distances between the eyes; a hole misleads by more."""
+LIKE_A_FACE = 0.5
+"""What lies beneath a hole is of a face where it differs by less from what the prior
+expects there, root mean square on a scale of 2.
+
+Of 92 made photos with holes of 10-50% of the face, a third each over the face itself, one colour and another
+thing, 97%, 68% and 73% are framed within 6% of the distance between the eyes; 97%, 58% and 57% when the look
+beneath decided wherever it found a face elsewhere. Of 47 with 55-85% hidden 94%, 25%, 13%; 100%, 12%, 13%.
+"""
 
 WORTH_TELLING = 0.02
 """Of less of the hole nobody need be told that it lies outside the face."""
@@ -252,8 +258,8 @@ class FaceInpainter:
             image: H x W x 3 uint8.
             mask: H x W bool.
             align: False where the picture, or its central square, already is an aligned face.
-            beneath: the hole was painted over a face that is still there; where a look without what lies
-                beneath the hole finds it elsewhere, that decides.
+            beneath: the hole was painted over a photo that is still there; where that is of a face, it is
+                looked at, too.
 
         Raises:
             ValueError: no face was found.
@@ -261,17 +267,30 @@ class FaceInpainter:
         # With nothing to see there is nothing to find: the made-up face fills the picture.
         if not align or mask.all():
             return [FaceFrame.whole(image.shape[1], image.shape[0])]
-        frames = []
-        for look_beneath in (False, True) if beneath and mask.any() else (False,):
+        frames = None
+        for look_beneath in (True, False) if beneath and mask.any() else (False,):
             try:
                 found = locate(image, mask, self._parse, self._regress, self.detector, look_beneath)
             except ValueError:
                 continue
-            if not frames or found[0].apart(frames[0]) > MISPLACED:
-                frames = found
-        if not frames:
+            if not look_beneath or self._is_of_face(image, mask, found[0]):
+                return found
+            frames = found
+        if frames is None:
             raise ValueError(NO_FACE)
         return frames
+
+    @torch.inference_mode()
+    def _is_of_face(self, image, mask, frame):
+        """Whether what lies beneath the hole is about what the prior expects of a face in that frame."""
+        if not self.prior:
+            return True
+        face, outside = warp_to_frame(image, np.zeros_like(mask), frame)
+        _, unknown = warp_to_frame(image, mask, frame)
+        seen = self._see(face[None], unknown[None])
+        hidden = torch.from_numpy(unknown & ~outside).to(self.device)
+        difference = (seen[0] - start_of_face(*seen)).square().mean(1)[0][hidden]
+        return not hidden.any() or difference.mean().sqrt().item() < LIKE_A_FACE
 
     def _restore(self, image, mask, frame, layout, seed, count):
         """Both stages on one face: a `_Face` with `count` variations, of that layout if one is given."""

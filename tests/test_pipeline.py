@@ -434,6 +434,19 @@ class TestShipped:
         same = [shipped.locate(picture, mask)[0].matrix for picture in (photo, other)]
         np.testing.assert_array_equal(*same)
 
+    def test_what_is_to_go_does_not_mislead_who_looks_for_the_face(self, shipped):
+        photo = np.asarray(Image.open(ROOT / "examples/astronaut.png").convert("RGB"))
+        mask = np.asarray(Image.open(ROOT / "examples/half-of-the-face.mask.png").convert("L")) > 127
+        damaged = np.where(mask[..., None], np.uint8([30, 200, 60]), photo)
+        whole, hidden = (shipped.locate(picture, mask)[0].matrix for picture in (photo, damaged))
+        np.testing.assert_array_equal(whole, hidden)
+        looked_at = shipped.locate(damaged, mask, beneath=True)[0].matrix
+        np.testing.assert_array_equal(looked_at, hidden)
+        # The face itself does help.
+        whole = shipped.locate(photo, np.zeros_like(mask))[0]
+        beneath = shipped.locate(photo, mask, beneath=True)[0]
+        assert beneath.apart(whole) < 0.01 < shipped.locate(photo, mask)[0].apart(whole)
+
     @pytest.mark.parametrize("hidden", [np.s_[130:], np.s_[:, :128]], ids=["lower half", "one half"])
     def test_the_same_seed_gives_the_same_picture_and_variations_differ(self, shipped, face, hidden):
         mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
