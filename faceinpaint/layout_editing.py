@@ -14,11 +14,14 @@ _BEHIND = ("background", "cloth", "neck")
 
 _EYES = ("right eye", "left eye")
 _BROWS = ("right brow", "left brow")
-_FACE = ("skin", "nose", *_EYES, *_BROWS, "eyeglasses", "mouth", "upper lip", "lower lip")
+_MOUTH = ("mouth", "upper lip", "lower lip")
+_FACE = ("skin", "nose", *_EYES, *_BROWS, "eyeglasses", *_MOUTH)
+_FINE = ("eyeglasses", "hair", "hat", "earring", "necklace")
+"""What ends finer than a layout shows: in strands, or in rims and their shadows."""
+
 _WHOLE_PART = 120
 """Eyes and brows of fewer pixels are but what the frame of glasses left of them."""
 
-_MOUTH = [_ID[name] for name in ("mouth", "upper lip", "lower lip")]
 _MOUTH_WIDTH = 54.0
 _OTHER_MOUTH = 0.25
 """A mouth of which a larger share has changed is another one."""
@@ -36,10 +39,8 @@ _HAIR_TAPER = 64
 
 WIDENING, WIDENING_OF_FINE = 3, 7
 """How far a widened hole reaches beyond the repainted place, in pixels of the aligned face, and how far where
-something goes that ends finer than a layout shows: in strands, or in rims and their shadows.
+something goes that ends finer than a layout shows.
 """
-
-_FINE = [_ID[name] for name in ("eyeglasses", "hair", "hat", "earring", "necklace")]
 
 
 def smile(layout):
@@ -68,7 +69,7 @@ def add_glasses(layout):
         cv2.ellipse(glasses, ((x, y + 0.06 * apart), (0.72 * apart, 0.52 * apart), angle), 1, -1)
     cv2.line(glasses, *(tuple(map(round, centre)) for centre in centres), 1, max(2, round(0.06 * apart)))
     # Of a face in profile one eye is not seen, nor is its lens.
-    bare = ~np.isin(layout, [_ID[name] for name in (*_EYES, "background")])
+    bare = ~_is_of(layout, *_EYES, "background")
     edited[(glasses > 0) & bare] = _ID["eyeglasses"]
     return edited
 
@@ -97,7 +98,7 @@ def lengthen_hair(layout, reach=56):
     column = np.zeros((2 * reach + 1, 7), np.uint8)
     column[:reach] = 1
     longer = cv2.dilate(hair, column) > 0
-    over = np.isin(layout, [_ID[name] for name in (*_BEHIND, "left ear", "right ear", "earring", "necklace")])
+    over = _is_of(layout, *_BEHIND, "left ear", "right ear", "earring", "necklace")
     edited = layout.copy()
     edited[longer & over] = _ID["hair"]
     return edited
@@ -106,16 +107,13 @@ def lengthen_hair(layout, reach=56):
 def shorten_hair(layout, trim=10):
     """Cut the hair to an oval about the head that ends beside the mouth, and `trim` pixels off its edge."""
     hair = layout == _ID["hair"]
-    edited = layout.copy()
-    if not hair.any():
-        return edited
     y, x = np.mgrid[: layout.shape[0], : layout.shape[1]]
     # Towards the face the outline stays; where the hair leaves the picture at the top it goes on beyond it.
-    behind = np.isin(layout, [_ID[name] for name in _BEHIND])
+    behind = _is_of(layout, *_BEHIND)
     depth = trim * (np.minimum(1, y / _HAIR_TAPER) if hair[0].any() else 1)
     cut = hair & (cv2.distanceTransform((~behind).astype(np.uint8), cv2.DIST_L2, 5) <= depth)
 
-    columns = np.flatnonzero(np.isin(layout, [_ID[name] for name in _FACE]).any(0))
+    columns = np.flatnonzero(_is_of(layout, *_FACE).any(0))
     left, right = (columns[0], columns[-1]) if columns.size else _MEAN_FACE
     eyes = np.mean([_centre(layout, name)[1] for name in _EYES])
     mouth = _centre(layout, "mouth")[1]
@@ -164,12 +162,17 @@ def widen_hole(mask, before, after, frame):
     outside = (before != after) & ~hole
     if not outside.any():
         return mask
-    mouth = np.isin(before, _MOUTH) | np.isin(after, _MOUTH)
+    mouth = _is_of(before, *_MOUTH) | _is_of(after, *_MOUTH)
     if np.count_nonzero(outside & mouth) > _OTHER_MOUTH * np.count_nonzero(mouth):
         outside |= mouth & ~hole
-    fine = outside & np.isin(before, _FINE)
+    fine = outside & _is_of(before, *_FINE)
     area = _grow(outside, WIDENING) | _grow(fine, WIDENING_OF_FINE)
     return mask | frame.area_in_photo(area, mask.shape[1], mask.shape[0])
+
+
+def _is_of(layout, *names):
+    """Which pixels of a layout are of one of the classes, H x W bool."""
+    return np.isin(layout, [_ID[name] for name in names])
 
 
 def _grow(area, reach):
@@ -195,7 +198,7 @@ def _draw_mouth(layout, lift, width=1.0, between=(0.0, 0.0), rise=0.0, opening=0
         rise: how far the mouth moves up, as a share of the width.
         opening: height of the gap between the lips, as a share of the width.
     """
-    old = np.isin(layout, _MOUTH)
+    old = _is_of(layout, *_MOUTH)
     y, x = np.nonzero(old)
     if x.size >= 40:
         centre_x, centre_y, span = (x.min() + x.max()) / 2, y.mean(), x.max() - x.min()
@@ -210,7 +213,7 @@ def _draw_mouth(layout, lift, width=1.0, between=(0.0, 0.0), rise=0.0, opening=0
     bow = np.clip(1 - u**2, 0, None)
     gap, upper, lower = (2 * half * share for share in (opening / 2, 0.1, 0.15))
     edited = _fill_from_around(layout, old, layout == _ID["skin"])
-    mouth = np.isin(edited, [_ID["skin"], *_MOUTH, _ID["neck"]])
+    mouth = _is_of(edited, "skin", *_MOUTH, "neck")
     mouth &= abs(u) < 1
     for name, top, bottom in (
         ("upper lip", -(gap + upper) * bow, -gap * bow),

@@ -79,6 +79,8 @@ def test_glasses_go_about_the_eyes_and_come_off_again(layout):
     assert not area(EDITS["Glasses on"](profile), "eyeglasses")[:, :100].any()
     bare = EDITS["Glasses off"](wearing)
     assert not area(bare, "eyeglasses").any()
+    for name in ("left eye", "right eye"):
+        assert area(bare, name).sum() > 60
     # What the frame left of an eye is a slit.
     wearing[eyes] = ID["eyeglasses"]
     wearing[120:122, 88:106] = ID["right eye"]

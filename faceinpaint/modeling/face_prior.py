@@ -157,6 +157,11 @@ class FacePrior(nn.Module):
         return _enlarge(torch.einsum("ij,nihw->njhw", OPPONENT.to(vector.device), colours), side)
 
 
+def complete(prior, image, mask=None):
+    """The picture that a `FacePrior` makes of faces; the faces themselves where there is no prior."""
+    return image if prior is None else prior(image, mask)
+
+
 def light_of(draw, mean):
     """In what light and colours a random draw of `FacePrior` shows a face, apart from its fine structure.
 

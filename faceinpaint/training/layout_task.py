@@ -7,6 +7,7 @@ from ..checkpoint import save_network
 from ..datasets import UNLABELLED
 from ..images import as_pictures
 from ..metrics import ConfusionMatrix
+from ..modeling.face_prior import complete
 from ..modeling.layout_generator import LayoutGenerator
 from ..precision import autocast
 from ..semantics import NUM_CLASSES, mirror_classes, one_hot
@@ -66,7 +67,7 @@ class LayoutTask(Task):
         context = F.avg_pool2d(torch.cat([image * (1 - mask), mask], 1), 4)
 
         with autocast(self.device, self.dtype):
-            logits = network.decode(network.encode(image, mask, self._complete(image, mask)))
+            logits = network.decode(network.encode(image, mask, complete(self.prior, image, mask)))
             # The adversary judges hidden places only: the rest of a layout is taken from the truth.
             share = F.avg_pool2d(hole * known, 2)
             fake = real + share * (F.avg_pool2d(logits.float().softmax(1), 2) - real)
@@ -103,16 +104,13 @@ class LayoutTask(Task):
     def predict(self, image, mask):
         """Class ids N x H x W from the averaged network; arguments as of `LayoutGenerator.encode`."""
         with autocast(self.device, self.dtype):
-            return self.average(image, mask, self._complete(image, mask)).argmax(1)
-
-    def _complete(self, image, mask):
-        return image if self.prior is None else self.prior(image, mask)
+            return self.average(image, mask, complete(self.prior, image, mask)).argmax(1)
 
     @torch.no_grad()
     def _soften(self, batch, labels, known):
         """Labels N x H/2 x W/2, where `known`, and what the teacher reads, as N x 19 x H/2 x W/2 shares."""
         image, outside = batch.image, 1 - batch.valid
-        prior = self._complete(image, outside)
+        prior = complete(self.prior, image, outside)
         read, mirrored = (
             self.teacher.decode(self.teacher.encode(*face)).float().softmax(1)
             for face in ((image, outside, prior), (image.flip(-1), outside.flip(-1), prior.flip(-1)))

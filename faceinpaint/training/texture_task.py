@@ -10,6 +10,7 @@ from ..checkpoint import save_network
 from ..datasets import UNLABELLED
 from ..images import as_pictures
 from ..layout_editing import EDITS
+from ..modeling.face_prior import complete
 from ..modeling.texture_generator import TextureGenerator
 from ..precision import autocast
 from ..semantics import NUM_CLASSES, likeliest_layout, one_hot
@@ -123,7 +124,7 @@ class TextureTask(Task):
         edited = int(EDITED_SHARE * len(real)) if self.parser is not None else 0
         # The truth is no example of what these should look like: they are the last of the batch.
         kept = len(real) - edited
-        wanted, hole = self._edit(batch, slice(kept, len(real)), generator)
+        wanted, hole = self._edit(batch, kept, generator)
         mask = torch.maximum(hole, 1 - batch.valid)
 
         trust = min(1.0, (seen - self.adversary_from) / ADVERSARY_RAMP)
@@ -132,7 +133,7 @@ class TextureTask(Task):
 
         with autocast(self.device, self.dtype):
             with torch.no_grad():
-                prior = real if self.prior is None else self.prior(real, mask)
+                prior = complete(self.prior, real, mask)
                 if self.parser is None:
                     layout = _no_layout(real)
                 else:
@@ -231,7 +232,7 @@ class TextureTask(Task):
         """
         generator = torch.Generator(self.device).manual_seed(0)
         with autocast(self.device, self.dtype):
-            prior = batch.image if self.prior is None else self.prior(batch.image, batch.mask)
+            prior = complete(self.prior, batch.image, batch.mask)
             if self.parser is None:
                 layout = _no_layout(batch.image)
             elif labels is None:
@@ -241,8 +242,8 @@ class TextureTask(Task):
             painted = self.average(batch.image, batch.mask, prior, layout, generator)
         return batch.image + batch.hole * (painted - batch.image), layout.argmax(1), prior
 
-    def _edit(self, batch, chosen, generator):
-        """Change the layouts of the samples `chosen`, some of them by ready-made edits.
+    def _edit(self, batch, first, generator):
+        """Change the layouts of the samples from the `first` on, some of them by ready-made edits.
 
         Returns:
             Class ids N x H x W and holes N x 1 x H x W, widened where an edit asks for it.
@@ -250,7 +251,7 @@ class TextureTask(Task):
         labels, hole = batch.labels.clone(), batch.hole.clone()
         other = labels.roll(1, 0)
         names = list(EDITS)
-        for i in range(*chosen.indices(len(labels))):
+        for i in range(first, len(labels)):
             pick = int(torch.randint(2 * len(names), (), device=self.device, generator=generator))
             if pick < len(names) and not (labels[i] == UNLABELLED).any():
                 edited = _edited(labels[i], EDITS[names[pick]])
@@ -285,7 +286,7 @@ class TextureTask(Task):
 
     def _parse(self, image):
         small = F.avg_pool2d(image, max(1, image.shape[-1] // PARSED_SIZE))
-        prior = small if self.prior is None else self.prior(small)
+        prior = complete(self.prior, small)
         return list(self.parser.encode(small, torch.zeros_like(small[:, :1]), prior))
 
     def _layout_loss(self, views, labels, hole):
