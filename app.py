@@ -111,6 +111,22 @@ CSS += "#photo button[aria-label='Clear canvas'], #layout button[aria-label='Cle
 # Gradio's own `scroll_to_output` stops at the component that shows the progress.
 SCROLL_TO_RESULT = "() => document.querySelector('#result').scrollIntoView({block: 'nearest'})"
 
+# On a slow line, from a press until what is painted has arrived.
+CSS += """
+body.sending::after {
+    content: "Sending what you painted \\2026";
+    position: fixed; bottom: 20px; left: 50%; transform: translateX(-50%);
+    padding: 8px 18px; border-radius: 99px; background: #27272a; color: white; z-index: 9;
+    opacity: 0; animation: appear .2s .5s forwards;
+}
+@keyframes appear { to { opacity: 1 } }
+"""
+SENDING = "() => { document.body.classList.add('sending') }"
+SENT = "painting => { document.body.classList.remove('sending'); return painting }"
+
+# Gradio's own button hands out the file that it had before it was pressed.
+DOWNLOAD_MASK = "() => { setTimeout(() => document.querySelector('#mask-file').click(), 100) }"
+
 LINK = "(name, seed) => `${location.origin}${location.pathname}?example=${name}&seed=${Math.max(0, seed)}`"
 
 on_gpu = spaces.GPU if spaces else lambda function: function
@@ -483,6 +499,7 @@ class Page:
         with gr.Row(visible=False) as self.painting:
             with gr.Column(scale=3, min_width=320):
                 self.editor = build_editor("Photo", mask_brush(), height=520, elem_id="photo")
+                self.painted = build_editor(None, None, visible=False)
             with gr.Column(scale=2, min_width=320):
                 gr.Markdown("Paint with the brush, or hide a whole part. Press it again to bring it back.")
                 with gr.Row():
@@ -510,7 +527,8 @@ class Page:
                         self.mask_upload = gr.UploadButton(
                             "Use a mask file", file_types=["image"], size="sm", min_width=140
                         )
-                        self.mask_download = gr.DownloadButton("Save this mask", size="sm", min_width=140)
+                        self.save = gr.Button("Save this mask", size="sm", min_width=140)
+                    self.mask_file = gr.DownloadButton(visible="hidden", elem_id="mask-file")
                 with gr.Accordion("The wrong face, or none?", open=False) as self.placing:
                     self.pointed = gr.Image(
                         show_label=False,  # it would lie over the photo
@@ -561,6 +579,7 @@ class Page:
                 with gr.Row():
                     self.edits = [gr.Button(name, size="sm", min_width=120) for name in EDITS]
                 self.layout = build_editor("Layout", class_brush(FIRST_CLASS), height=440, elem_id="layout")
+                self.repainted = build_editor(None, None, visible=False)
                 self.palette = gr.Radio(
                     [(name.capitalize(), index) for index, name in enumerate(CLASSES)],
                     value=FIRST_CLASS,
@@ -648,16 +667,19 @@ class Page:
         opened = on(self.blocks.load, self.open_link, None, everything)
         on(self.another.click, self.start_over, None, everything)
 
-        drawn = [self.visit, self.editor]
+        drawn = [self.visit, self.painted]
         mask_parts = [self.visit, self.editor, self.hidden]
         for name, button in zip(PARTS, self.parts, strict=True):
             handler = functools.partial(self.toggle_part, name)
-            on_model(button.click, handler, [*drawn, self.aligned], mask_parts, wait_on=self.hidden)
-        on(self.invert.click, self.invert_mask, drawn, mask_parts)
-        on(self.surprise.click, self.randomize_mask, drawn, mask_parts)
+            painted = after_sending(button.click, self.editor, self.painted)
+            on_model(painted, handler, [*drawn, self.aligned], mask_parts, wait_on=self.hidden)
+        for button, handler in ((self.invert, self.invert_mask), (self.surprise, self.randomize_mask)):
+            on(after_sending(button.click, self.editor, self.painted), handler, drawn, mask_parts)
+        painted = after_sending(self.save.click, self.editor, self.painted)
+        saved = on(painted, self.save_mask, drawn, self.mask_file)
+        saved.success(None, js=DOWNLOAD_MASK, api_visibility="private")
         on(self.clear.click, self.clear_mask, self.visit, mask_parts)
         on(self.mask_upload.upload, self.use_mask_file, [self.visit, self.mask_upload], mask_parts)
-        on(self.mask_download.click, self.save_mask, drawn, self.mask_download)
 
         point_parts = [self.visit, self.pointed, self.point_note]
         on(self.placing.expand, self.show_places, self.visit, point_parts)
@@ -665,20 +687,22 @@ class Page:
         on(self.unplace.click, self.forget_places, self.visit, point_parts)
 
         inputs = [*drawn, self.aligned, self.seed, self.count]
-        restored = on_model(
-            self.restore.click, self.press_restore, inputs, attempt_parts, wait_on=self.editor
-        )
+        painted = after_sending(self.restore.click, self.editor, self.painted)
+        restored = on_model(painted, self.press_restore, inputs, attempt_parts, wait_on=self.hidden)
         on_model(self.others.click, self.press_others, self.visit, attempt_parts, wait_on=self.attempts)
-        edited = [self.visit, self.layout, self.seed, self.count]
-        on_model(self.render.click, self.press_render, edited, attempt_parts, wait_on=self.result)
+        edited = [self.visit, self.repainted, self.seed, self.count]
+        repainted = after_sending(self.render.click, self.layout, self.repainted)
+        on_model(repainted, self.press_render, edited, attempt_parts, wait_on=self.result)
         for name, button in zip(EDITS, self.edits, strict=True):
             handler = functools.partial(self.press_edit, name)
-            on_model(button.click, handler, edited, attempt_parts, wait_on=self.result)
+            repainted = after_sending(button.click, self.layout, self.repainted)
+            on_model(repainted, handler, edited, attempt_parts, wait_on=self.result)
         for event in (restored, picked, opened):
             event.success(None, js=SCROLL_TO_RESULT)
 
         on(self.palette.input, self.pick_class, self.palette, self.layout)
-        on(self.fill.click, self.press_fill, [self.layout, self.region, self.palette], self.layout)
+        repainted = after_sending(self.fill.click, self.layout, self.repainted)
+        on(repainted, self.press_fill, [self.repainted, self.region, self.palette], self.layout)
         on(self.reset.click, self.reset_layout, self.visit, self.layout)
         on(self.attempts.select, self.return_to, self.visit, attempt_parts)
         for side in (self.left, self.right):
@@ -740,7 +764,7 @@ class Page:
             notes,
         )
         updates = self._show_attempt(visit.with_attempts([attempt]))
-        return self._show_photo(updates[self.visit]) | updates
+        return self._show_photo(updates[self.visit]) | updates | {self.results: gr.Column(visible=True)}
 
     def _show_photo(self, visit):
         return {
@@ -912,7 +936,9 @@ class Page:
             )
             for number, each in enumerate(results)
         ]
-        return self._show_attempt(visit.with_attempts(attempts))
+        updates = self._show_attempt(visit.with_attempts(attempts))
+        # Only the first time: Gradio's editors send their pictures when what they are in is made visible.
+        return updates if visit.attempts else updates | {self.results: gr.Column(visible=True)}
 
     def return_to(self, visit, event: gr.SelectData):
         """Go back to an attempt: its picture, mask, layout and seed."""
@@ -923,7 +949,6 @@ class Page:
         attempt = visit.attempt
         thumbnails = [(fit(visit.shown(each.image), 320), each.title) for each in visit.attempts]
         return {
-            self.results: gr.Column(visible=True),
             **self._show_views(visit, PHOTO, attempt.title),
             self.view: FACE if visit.close_up else WHOLE,
             self.notes: attempt.notes,
@@ -1028,6 +1053,16 @@ def timed(function, *args, **options):
     return function(*args, **options), time.perf_counter() - started
 
 
+def after_sending(event, editor, sent):
+    """The event that what is painted on an editor, at another event, has arrived in the hidden editor `sent`.
+
+    As an input of a handler Gradio's editor would send its pictures some ten times a press: at every change
+    of what is known of any event's progress.
+    """
+    event(None, js=SENDING, api_visibility="private")
+    return event(None, editor, sent, js=SENT, api_visibility="private").success
+
+
 def on(event, handler, inputs, outputs, wait_on=None, **options):
     """Tie an event to a handler; what goes wrong in it is told in plain words."""
     return event(
@@ -1035,7 +1070,7 @@ def on(event, handler, inputs, outputs, wait_on=None, **options):
         inputs,
         outputs,
         show_progress="minimal" if wait_on else "hidden",  # without covering the picture
-        show_progress_on=wait_on,
+        show_progress_on=wait_on or [],  # by default all outputs, of which editors would send their pictures
         api_visibility="private",
         **options,
     )
