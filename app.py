@@ -28,7 +28,7 @@ import torch
 from gradio.processing_utils import check_all_files_in_cache
 from gradio.themes.utils.fonts import LocalFont
 from gradio.utils import get_upload_folder
-from PIL import Image, ImageOps
+from PIL import EpsImagePlugin, Image
 
 from faceinpaint import FaceInpainter
 from faceinpaint.alignment import FaceFrame
@@ -54,13 +54,14 @@ from faceinpaint.visualization import (
 CACHE_SECONDS = 3600  # within which every file of a visitor is deleted
 CHECK_SECONDS = 300  # how often files are looked through for that
 MAX_FILE_BYTES = 300_000_000  # the largest photo, 50 megapixels, with 16 bits a colour
-MAX_SESSIONS = 2000  # 0.2 MB each, a request through the API too; the longest unused are forgotten
+MAX_SESSIONS = 2000  # an unused one, such as a request through the API, has 0.2 MB; the oldest are forgotten
 CANVAS_SIDE = 1024  # the editor shows larger photos smaller; the photo itself is kept aside
 LAYOUT_SIDE = 512  # twice the layout, for finer strokes
 PREVIEW_SIDE = 1280
 CLOSE_UP_BELOW = 0.7  # faces narrower than this share of the photo are shown close up
+THUMBNAIL_SIDE = 320
 MAX_ATTEMPTS = 12
-MAX_ATTEMPTS_PIXELS = 200_000_000  # of all of a visit's attempts together: four photos of the largest size
+MAX_ATTEMPTS_BYTES = 100_000_000  # of all of a visit's attempts together
 
 CLASS_COLOURS = [f"rgb({red}, {green}, {blue})" for red, green, blue in PALETTE]
 FIRST_CLASS = CLASSES.index("hair")
@@ -135,21 +136,33 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Attempt:
-    """One restored photo, and all that leads back to it."""
+    """One restored photo, as what it has in its hole, and all that leads back to it."""
 
     title: str
-    photo: Photo
-    mask: np.ndarray
+    hole: np.ndarray  # the mask, 8 pixels a byte
+    filling: np.ndarray  # the restored photo's pixels where the mask is set
+    thumbnails: dict  # by whether the face is shown close up
     predicted: np.ndarray
     layout: np.ndarray
     frames: list[FaceFrame]
     seed: int
     notes: str
 
+    @classmethod
+    def of(cls, photo, mask, frames, **rest):
+        """The attempt that made `photo`; `rest` is as in the class."""
+        image = Image.fromarray(photo.rgb)
+        thumbnails = {
+            close_up: fit(crop_to_face(image, frames[0]) if close_up else image, THUMBNAIL_SIDE)
+            for close_up in (False, True)
+        }
+        hole, filling = np.packbits(mask), photo.pixels[mask]
+        return cls(hole=hole, filling=filling, thumbnails=thumbnails, frames=frames, **rest)
+
     @property
-    def image(self):
-        """The restored photo as the page shows it."""
-        return Image.fromarray(self.photo.rgb)
+    def size(self):
+        """Bytes that it takes, about."""
+        return self.hole.nbytes + self.filling.nbytes
 
 
 @dataclass(frozen=True)
@@ -189,6 +202,16 @@ class Visit:
         """The attempt that the visitor looks at."""
         return self.attempts[self.chosen]
 
+    def mask_of(self, attempt):
+        """What an attempt hid, H x W bool."""
+        return np.unpackbits(attempt.hole, count=self.mask.size).view(bool).reshape(self.mask.shape)
+
+    def restored(self, attempt):
+        """An attempt's restored photo."""
+        pixels, mask = self.photo.pixels.copy(), self.mask_of(attempt)
+        pixels[mask] = attempt.filling
+        return replace(self.photo, pixels=pixels, edited=self.photo.edited or bool(mask.any()))
+
     @property
     def pictures(self):
         """Names of the pictures that can be compared, as `picture_named` takes them."""
@@ -197,8 +220,9 @@ class Visit:
     def with_attempts(self, attempts):
         """The visit with further attempts, the first of them chosen; the oldest ones are forgotten."""
         height, width = self.mask.shape
-        room = max(len(attempts), min(MAX_ATTEMPTS, MAX_ATTEMPTS_PIXELS // self.mask.size))
-        kept = (*self.attempts, *attempts)[-room:]
+        kept = (*self.attempts, *attempts)[-MAX_ATTEMPTS:]
+        while len(kept) > len(attempts) and sum(attempt.size for attempt in kept) > MAX_ATTEMPTS_BYTES:
+            kept = kept[1:]
         small = attempts[0].frames[0].side < CLOSE_UP_BELOW * min(height, width)
         return replace(
             self,
@@ -229,7 +253,7 @@ def run_inpainter(photo, mask, align=True, **options):
     inpainter = load_inpainter()
     if "frames" not in options and mask.any():
         # A visitor paints over a face that, as a rule, is still there.
-        options["frames"] = inpainter.locate(photo.rgb, mask, align, beneath=True)
+        options["frames"] = inpainter.locate(photo, mask, align, beneath=True)
     results = inpainter(photo, mask, align=align, **options)
     return results if isinstance(results, list) else [results]
 
@@ -238,7 +262,7 @@ def run_inpainter(photo, mask, align=True, **options):
 def run_layout(photo, mask, align=True, frames=None):
     """Predict the layout of the face in `photo`, also under `mask`; returns class ids and the frame."""
     inpainter = load_inpainter()
-    frames = frames or inpainter.locate(photo.rgb, mask, align)
+    frames = frames or inpainter.locate(photo, mask, align)
     return inpainter.predict_layout(photo, mask, frames=frames), frames[0]
 
 
@@ -257,7 +281,7 @@ def in_plain_words(handler):
             return handler(*args)
         except gr.Error:  # ZeroGPU's own sentences, such as that of a quota
             raise
-        except (ValueError, FileNotFoundError) as error:
+        except ValueError as error:
             raise refusal(str(error)) from error
         except Exception as error:
             raise failure(error) from error
@@ -379,9 +403,12 @@ def class_brush(index):
 
 def fit(image, side):
     """The picture, made smaller if it is larger than `side`."""
-    return (
-        image if max(image.size) <= side else ImageOps.contain(image, (side, side), Image.Resampling.LANCZOS)
-    )
+    if max(image.size) <= side:
+        return image
+    smaller = image.copy()
+    # Of whole pixels' means first: with a photo of 12 megapixels ten times as fast as without.
+    smaller.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3)
+    return smaller
 
 
 def grown_part(layout, part):
@@ -705,6 +732,8 @@ class Page:
         on(repainted, self.press_fill, [self.repainted, self.region, self.palette], self.layout)
         on(self.reset.click, self.reset_layout, self.visit, self.layout)
         on(self.attempts.select, self.return_to, self.visit, attempt_parts)
+        viewed = [self.visit, self.view, self.left, self.right]
+        on(self.view.input, self.switch_view, viewed, [self.visit, self.result, self.slider, self.attempts])
         for side in (self.left, self.right):
             on(
                 side.input,
@@ -753,15 +782,15 @@ class Page:
         photo = Photo.of(example.photo)
         visit = Visit(photo, example.mask, example=name)
         notes = hidden_share(example.mask, example.layout, example.frame)
-        attempt = Attempt(
-            "1 · example",
+        attempt = Attempt.of(
             photo.filled(np.asarray(example.restored), example.mask),
             example.mask,
-            example.layout,
-            example.layout,
             [example.frame],
-            example.seed,
-            notes,
+            title="1 · example",
+            predicted=example.layout,
+            layout=example.layout,
+            seed=example.seed,
+            notes=notes,
         )
         updates = self._show_attempt(visit.with_attempts([attempt]))
         return self._show_photo(updates[self.visit]) | updates | {self.results: gr.Column(visible=True)}
@@ -875,7 +904,7 @@ class Page:
         """Restore the same hole in three other ways."""
         attempt = visit.attempt
         seed = attempt.seed + 1
-        visit = replace(visit, mask=attempt.mask)
+        visit = replace(visit, mask=visit.mask_of(attempt))
         results, seconds = timed(
             restore, visit.photo, visit.mask, seed=seed, count=MAX_VARIATIONS, frames=attempt.frames
         )
@@ -898,11 +927,12 @@ class Page:
 
     def _render(self, visit, layout, seed, count, title):
         attempt = visit.attempt
-        mask = widen_hole(attempt.mask, attempt.layout, layout, attempt.frames[0])
+        hole = visit.mask_of(attempt)
+        mask = widen_hole(hole, attempt.layout, layout, attempt.frames[0])
         results, seconds = timed(
             restore, visit.photo, mask, layout=layout, frames=attempt.frames, seed=seed, count=count
         )
-        widened = mask is not attempt.mask
+        widened = mask is not hole
         visit = replace(visit, mask=mask)
         updates = self._add_attempts(
             visit, results, seed, seconds, title, predicted=attempt.predicted, widened=widened
@@ -923,16 +953,16 @@ class Page:
             f"Took {seconds:.1f}\N{NO-BREAK SPACE}s.",
         ]
         attempts = [
-            Attempt(
-                f"{visit.made + number + 1} · {title.format(seed=seed)}"
-                + (f", variation {first + number}" if len(results) > 1 else ""),
+            Attempt.of(
                 each.photo,
                 visit.mask,
-                each.layout if predicted is None else predicted,
-                each.layout,
                 each.frames,
-                seed,
-                " ".join(notes),
+                title=f"{visit.made + number + 1} · {title.format(seed=seed)}"
+                + (f", variation {first + number}" if len(results) > 1 else ""),
+                predicted=each.layout if predicted is None else predicted,
+                layout=each.layout,
+                seed=seed,
+                notes=" ".join(notes),
             )
             for number, each in enumerate(results)
         ]
@@ -942,18 +972,17 @@ class Page:
 
     def return_to(self, visit, event: gr.SelectData):
         """Go back to an attempt: its picture, mask, layout and seed."""
-        visit = replace(visit, chosen=event.index, mask=visit.attempts[event.index].mask)
+        visit = replace(visit, chosen=event.index, mask=visit.mask_of(visit.attempts[event.index]))
         return self._show_attempt(visit) | {self.editor: photo_canvas(visit), self.seed: visit.attempt.seed}
 
     def _show_attempt(self, visit):
         attempt = visit.attempt
-        thumbnails = [(fit(visit.shown(each.image), 320), each.title) for each in visit.attempts]
         return {
             **self._show_views(visit, PHOTO, attempt.title),
             self.view: FACE if visit.close_up else WHOLE,
             self.notes: attempt.notes,
-            self.attempts: gr.Gallery(thumbnails, selected_index=visit.chosen),
-            self.download: restored_file(attempt.photo),
+            self.attempts: self._thumbnails(visit),
+            self.download: restored_file(visit.restored(attempt)),
             self.layout: layout_canvas(attempt.layout),
             self.left: gr.Dropdown(visit.pictures, value=PHOTO),
             self.right: gr.Dropdown(visit.pictures, value=attempt.title),
@@ -964,6 +993,10 @@ class Page:
             self.link: gr.Textbox(visible=False),
         }
 
+    def _thumbnails(self, visit):
+        pictures = [(each.thumbnails[visit.close_up], each.title) for each in visit.attempts]
+        return gr.Gallery(pictures, selected_index=visit.chosen)
+
     def _show_views(self, visit, left, right):
         title = visit.attempt.title
         # Mostly the result is one of the two that are compared: its file is made once.
@@ -972,7 +1005,8 @@ class Page:
 
     def switch_view(self, visit, view, left, right):
         """Show the face, or the whole photo."""
-        return self._show_views(replace(visit, close_up=view == FACE), left, right)
+        visit = replace(visit, close_up=view == FACE)
+        return self._show_views(visit, left, right) | {self.attempts: self._thumbnails(visit)}
 
     def pick_class(self, index):
         """Give the layout's brush the colour of a class."""
@@ -1005,7 +1039,7 @@ class Page:
         pictures = {
             "layout-class-ids.png": Image.fromarray(layout),
             "layout-colours.png": layout_to_picture(layout),
-            "mask.png": Image.fromarray(attempt.mask),
+            "mask.png": Image.fromarray(visit.mask_of(attempt)),
         }
         paths = []
         for name, picture in pictures.items():
@@ -1017,6 +1051,7 @@ class Page:
         """Serve the page; options are Gradio's."""
         # For what Gradio decodes itself; Pillow refuses pictures of twice this.
         Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+        EpsImagePlugin.gs_binary = False  # a file that calls itself a picture must not start Ghostscript
         # Gradio forgets some of the files that it makes, so those are deleted here, a little later.
         delete_old_files(get_upload_folder(), CACHE_SECONDS - CHECK_SECONDS, CHECK_SECONDS)
         self.blocks.launch(
@@ -1036,14 +1071,17 @@ def picture_named(visit, name):
     if name == PHOTO:
         picture = photo
     elif name == HOLE:
-        picture = tint_hole(photo, attempt.mask)
+        picture = tint_hole(photo, visit.mask_of(attempt))
     elif name == OVERLAY:
-        picture = overlay_layout(attempt.image, attempt.layout, attempt.frames[0])
+        picture = overlay_layout(
+            Image.fromarray(visit.restored(attempt).rgb), attempt.layout, attempt.frames[0]
+        )
         picture = outline_faces(picture, attempt.frames)
     elif name in BASELINES:
-        picture = Image.fromarray(BASELINES[name](np.asarray(photo), attempt.mask))
+        picture = Image.fromarray(BASELINES[name](np.asarray(photo), visit.mask_of(attempt)))
     else:
-        picture = next(each.image for each in visit.attempts if each.title == name)
+        named = next(each for each in visit.attempts if each.title == name)
+        picture = Image.fromarray(visit.restored(named).rgb)
     return visit.shown(picture)
 
 

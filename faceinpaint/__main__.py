@@ -1,6 +1,7 @@
 """The command line, `python -m faceinpaint COMMAND`: restore, evaluate, benchmark, label, train, ablate."""
 
 import argparse
+import glob
 import sys
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def restore(options):
     source, masks, out = Path(options.photo), Path(options.mask), Path(options.out)
     inpainter = FaceInpainter.from_pretrained(options.checkpoint)
     if not source.is_dir():
-        _restore_file(inpainter, source, masks, out, options, options.layout_out)
+        _restore_file(inpainter, source, masks, out, source.stem, options, options.layout_out)
         return
     out.mkdir(parents=True, exist_ok=True)
     files = sorted(file for file in source.iterdir() if file.suffix.lower() in photos.SUFFIXES)
@@ -60,20 +61,23 @@ def restore(options):
         raise ValueError(f"There is no photo in {source}.")
     failures = []
     for file in tqdm(files, unit="photo"):
-        mask = next(iter(sorted(masks.glob(f"{file.stem}.*"))), None) if masks.is_dir() else masks
-        layout_out = Path(options.layout_out) / f"{file.stem}.png" if options.layout_out else None
+        found = sorted(masks.glob(f"{glob.escape(file.stem)}.*"))
+        mask = next(iter(found), None) if masks.is_dir() else masks
+        # Of photos that differ by their format only, neither shall overwrite what was made of the other.
+        name = file.stem if [other.stem for other in files].count(file.stem) == 1 else file.name
+        layout_out = Path(options.layout_out) / f"{name}.png" if options.layout_out else None
         try:
             if mask is None:
                 raise ValueError(f"There is no mask named {file.stem} in {masks}.")
-            _restore_file(inpainter, file, mask, out, options, layout_out)
+            _restore_file(inpainter, file, mask, out, name, options, layout_out)
         except ValueError as error:
             failures.append(f"{file.name}: {error}")
     if failures:
         raise ValueError("\n".join([f"{len(failures)} of {len(files)} photos failed.", *failures]))
 
 
-def _restore_file(inpainter, photo, mask, out, options, layout_out):
-    """Restore one photo; `out` is a picture to write, or a folder for one named after the photo."""
+def _restore_file(inpainter, photo, mask, out, name, options, layout_out):
+    """Restore one photo; `out` is a picture to write, or a folder for one called `name` and a suffix."""
     layout = None
     if options.layout:
         layout = np.asarray(Image.open(options.layout))
@@ -85,7 +89,7 @@ def _restore_file(inpainter, photo, mask, out, options, layout_out):
         seed=options.seed,
     )
     if out.is_dir():
-        out = out / f"{photo.stem}{result.photo.suffix}"
+        out = out / f"{name}{result.photo.suffix}"
     for path in filter(None, (out, layout_out)):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     result.photo.save(out)

@@ -1,7 +1,12 @@
 """What a user would pick instead: the classical inpainting methods of OpenCV, on the same input."""
 
+import math
+
 import cv2
 import numpy as np
+
+_MOST_HIDDEN = 500_000
+"""Pixels of a hole that `fill_plainly` fills at the picture's own size."""
 
 
 def telea(image, mask, radius=3):
@@ -27,6 +32,26 @@ def navier_stokes(image, mask):
     Arguments, result and errors are those of `telea`.
     """
     return _inpaint(image, mask, 3, cv2.INPAINT_NS)
+
+
+def fill_plainly(image, mask):
+    """`telea`, but a hole of more than half a megapixel as smooth as a smaller copy of the picture has it.
+
+    The time that Telea's method takes grows with the pixels in the hole, 2.5 s a megapixel. Arguments, result
+    and errors are those of `telea`.
+    """
+    shrink = math.ceil(math.sqrt(np.count_nonzero(mask) / _MOST_HIDDEN))
+    if shrink <= 1:
+        return telea(image, mask)
+    height, width = mask.shape
+    size = math.ceil(width / shrink), math.ceil(height / shrink)
+    # Only the known pixels' share in each of the copy's counts; those without any are its hole.
+    known = cv2.resize((~mask).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    seen = np.where(mask[..., None], np.uint8(0), image)
+    small = cv2.resize(seen, size, interpolation=cv2.INTER_AREA) / np.maximum(known, 1e-3)[..., None]
+    filled = telea(small.round().clip(0, 255).astype(np.uint8), known < 0.1)
+    large = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(mask[..., None], large, image)
 
 
 BASELINES = {"Telea": telea, "Navier-Stokes": navier_stokes}

@@ -47,7 +47,7 @@ class Faces:
     @property
     def labelled(self):
         """N bool: which faces have a label map."""
-        return self.labels[:, 0, 0] != UNLABELLED
+        return (self.labels != UNLABELLED).flatten(1).any(1)
 
 
 def read_faces(paths, size=256, limit=None, progress=False):

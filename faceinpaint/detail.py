@@ -214,7 +214,8 @@ def match_tone(face, unknown, painted):
     levels, count = np.arange(256), np.bincount(light, minlength=256)
     sums = np.stack([np.bincount(light, colour, 256) for colour in colours], -1)
     means = sums / np.maximum(count, 1)[:, None]
-    curve = np.polynomial.polynomial.polyfit(levels / 255, means, 2, w=np.sqrt(count))
+    degree = min(2, np.count_nonzero(count) - 1)
+    curve = np.polynomial.polynomial.polyfit(levels / 255, means, degree, w=np.sqrt(count))
     fitted = np.polynomial.polynomial.polyval(levels / 255, curve).T
     squares = np.array([np.square(colour, dtype=np.int32).sum() for colour in colours])
     scatter = (squares + count @ ((fitted - means) ** 2 - means**2)) / len(light)

@@ -4,7 +4,6 @@ Machines differ, so every time is also given as a ratio to the yardstick: 10 GFL
 (8 layers of 64 channels on 128 x 128 pixels, batch 1, float32) in the same process.
 """
 
-import resource
 import subprocess
 import sys
 import time
@@ -136,6 +135,8 @@ def report(inpainter, photo, mask, repeats, checkpoint=None):
             f"{faces_per_second(inpainter):.0f} faces a second at batch {THROUGHPUT_BATCH}; "
             f"peak memory {torch.cuda.max_memory_allocated(inpainter.device) / 1e9:.2f} GB on the device"
         )
+    import resource  # which Windows has not: all other commands do without
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
     return [*lines, f"peak memory of the process {peak:.2f} GB"]
 

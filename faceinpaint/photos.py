@@ -19,6 +19,9 @@ register_heif_opener()
 
 MAX_PIXELS = 50_000_000
 
+_READ = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "GIF")
+"""Formats that are opened, whatever a file is called. Pillow knows others, and starts programs for some."""
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp")
 
 _LOSSLESS = {
@@ -85,12 +88,13 @@ class Photo:
         name = Path(path).name
         try:
             with _plugin_errors():
-                picture = Image.open(path)
+                picture = Image.open(path, formats=_READ)
             with picture:
                 _check_pixels(name, picture.width * picture.height)
                 return cls._from_pil(picture, path)
         except FileNotFoundError as error:
-            raise ValueError(f"There is no file {path}.") from error
+            # Without its folder: that of an upload is none of the visitor's concern.
+            raise ValueError(f"There is no file {name}.") from error
         except Image.DecompressionBombError as error:
             raise ValueError(
                 f"{name} has far too many pixels; "
@@ -282,7 +286,7 @@ class Photo:
 
     def _deep_png(self):
         """16-bit colours as a PNG file, which Pillow cannot write."""
-        codes = {"LA": cv2.COLOR_GRAY2BGRA, "RGB": cv2.COLOR_RGB2BGR, "RGBA": cv2.COLOR_RGBA2BGRA}
+        codes = {"RGB": cv2.COLOR_RGB2BGR, "RGBA": cv2.COLOR_RGBA2BGRA}
         done, data = cv2.imencode(".png", cv2.cvtColor(self.pixels, codes[self.mode]))
         if not done:
             raise OSError("OpenCV cannot write it")
@@ -303,13 +307,31 @@ def read_photo(path):
 
 
 def read_mask(path):
-    """Open a mask as an H x W bool array: true where the picture is brighter than mid-grey."""
-    return np.asarray(read_photo(path).convert("L")) > 127
+    """Open a mask as an H x W bool array: true where the picture is brighter than mid-grey.
+
+    Where some of it is transparent, true where it is not: strokes of whatever colour on an empty layer.
+    """
+    photo = Photo.open(path)
+    opacity = photo.pixels[..., -1]
+    if "A" in photo.mode and opacity.min() < np.iinfo(opacity.dtype).max:
+        return opacity > 0
+    return np.asarray(Image.fromarray(photo.rgb).convert("L")) > 127
 
 
 def check_mask(mask, image):
-    """A mask as an H x W bool array of the image's size; ValueError if it is of another size or shape."""
-    mask = np.asarray(mask.convert("L") if isinstance(mask, Image.Image) else mask)
+    """A mask, an array or PIL image, as an H x W bool array of the image's size, true where it is not 0.
+
+    Of a PIL image in colour that is its brightness; its opacity where some of it is transparent.
+
+    Raises:
+        ValueError: it is of another size or shape, or holds something that is not a number.
+    """
+    if isinstance(mask, Image.Image) and mask.has_transparency_data:
+        layer = mask.convert("RGBA")
+        mask = layer.getchannel("A") if layer.getextrema()[3][0] < 255 else layer.convert("L")
+    elif isinstance(mask, Image.Image) and len(mask.getbands()) + (mask.mode == "P") > 1:
+        mask = mask.convert("L")
+    mask = np.asarray(mask)
     if mask.ndim == 3 and mask.shape[2] == 1:
         mask = mask[..., 0]
     if mask.ndim != 2:

@@ -17,7 +17,7 @@ from .alignment import (
     paste_back,
     warp_to_frame,
 )
-from .baselines import telea
+from .baselines import fill_plainly
 from .checkpoint import load_network, weights_sha256
 from .detail import carry_detail, enlarge, even_skin, match_sharpness, match_tone, pick_sources, soften
 from .flow import add_strands, find_flow, smooth_along
@@ -225,11 +225,11 @@ class FaceInpainter:
                     f"The layout must be {FACE_SIZE} x {FACE_SIZE} pixels, one for each of the aligned face."
                 )
         try:
-            frames = frames or self.locate(photo.rgb, mask, align)
+            frames = frames or self.locate(photo, mask, align)
         except ValueError:
             if mask.any():
                 raise
-            frames = self.locate(photo.rgb, mask, align=False)
+            frames = self.locate(photo, mask, align=False)
         count = num_variations if mask.any() else 1
         faces = [
             self._restore(photo.rgb, mask, frame, None if number else layout, seed, count)
@@ -245,25 +245,27 @@ class FaceInpainter:
 
         With an empty mask it parses the face. For the arguments and errors see `__call__`.
         """
-        image = Photo.of(image).rgb
-        mask = check_mask(mask, image)
-        frame = (frames or self.locate(image, mask, align))[0]
-        face, unknown = warp_to_frame(image, mask, frame)
+        photo = Photo.of(image)
+        mask = check_mask(mask, photo.rgb)
+        frame = (frames or self.locate(photo, mask, align))[0]
+        face, unknown = warp_to_frame(photo.rgb, mask, frame)
         return self._parse(face[None], unknown[None])[0]
 
     def locate(self, image, mask, align=True, beneath=False):
         """Where the faces to restore lie, a list of `FaceFrame`, the main one first.
 
         Args:
-            image: H x W x 3 uint8.
-            mask: H x W bool.
+            image: see `__call__`.
+            mask: see `__call__`.
             align: False where the picture, or its central square, already is an aligned face.
             beneath: the hole was painted over a photo that is still there; where that is of a face, it is
                 looked at, too.
 
         Raises:
-            ValueError: no face was found.
+            ValueError: unfit input or no face found, with a sentence for the user.
         """
+        image = Photo.of(image).rgb
+        mask = check_mask(mask, image)
         # With nothing to see there is nothing to find: the made-up face fills the picture.
         if not align or mask.all():
             return [FaceFrame.whole(image.shape[1], image.shape[0])]
@@ -404,7 +406,7 @@ class FaceInpainter:
             beyond = beyond & left
         notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
         if beyond.any():
-            picture = telea(picture, beyond)
+            picture = fill_plainly(picture, beyond)
             if np.count_nonzero(beyond) > WORTH_TELLING * np.count_nonzero(mask):
                 notes.append("Part of the painted area lies outside the face; it was filled in plainly.")
         main = faces[0]

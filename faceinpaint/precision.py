@@ -12,13 +12,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 @functools.cache
 def fast_dtype(device_type):
-    """The dtype to run networks in on "cuda", "cpu" or another device: bfloat16, float16 or float32.
+    """The dtype to run networks in on "cuda", "cpu" or another device: bfloat16 or float32.
 
     On a CPU bfloat16 is taken only where a short measurement shows that it is faster: without AMX or
-    avx512_bf16 PyTorch emulates it, many times slower.
+    avx512_bf16 PyTorch emulates it, many times slower. float16 is not taken anywhere: some of Stage 2's
+    activations are in the millions.
     """
-    if device_type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device_type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
     if device_type == "cpu" and _convolving(torch.bfloat16) < 0.8 * _convolving(torch.float32):
         return torch.bfloat16
     return torch.float32
@@ -44,7 +45,8 @@ def settle(network, dtype):
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.to(dtype)
-        if hasattr(layer, "fused_attn") and next(layer.parameters()).is_cpu:
+        # ZeroGPU's stand-ins for a GPU's tensors say so of their device only.
+        if hasattr(layer, "fused_attn") and next(layer.parameters()).device.type == "cpu":
             layer.fused_attn = _fused_attention_is_faster(dtype)
 
 

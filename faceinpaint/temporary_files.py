@@ -25,11 +25,17 @@ def own_folder(parent):
     """
     parent = Path(parent)
     parent.mkdir(parents=True, exist_ok=True)
-    for other in parent.glob(PREFIX + "*"):
-        with contextlib.suppress(OSError), _locked(other):
-            shutil.rmtree(other, ignore_errors=True)
-    temporary = tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True)
-    with temporary as folder, _locked(folder) if fcntl else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        # Another process that starts now must not take a folder that is not locked yet for a killed one's.
+        with _locked(parent, wait=True) if fcntl else contextlib.nullcontext():
+            for other in parent.glob(PREFIX + "*"):
+                with contextlib.suppress(OSError), _locked(other):
+                    shutil.rmtree(other, ignore_errors=True)
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True)
+            )
+            if fcntl:
+                stack.enter_context(_locked(folder))
         yield Path(folder)
 
 
@@ -56,13 +62,13 @@ def delete_old_files(folder, age, interval):
 
 
 @contextlib.contextmanager
-def _locked(folder):
-    """Hold a folder's lock, which ends with the process; OSError if another process holds it."""
+def _locked(folder, wait=False):
+    """Hold a folder's lock, which ends with the process; OSError if another process holds it, or `wait`."""
     if fcntl is None:
         raise OSError("no locks on folders")
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(handle)

@@ -33,7 +33,10 @@ def call(url, name, data):
 
 def press(url, page, component, event, data, session=None, event_data=None):
     """Send what the browser sends when something happens to one of the page's components."""
-    number = next(i for i, fn in page.blocks.fns.items() if (component._id, event) in fn.targets)
+    fns = page.blocks.fns.items()
+    tied = [i for i, fn in fns if (component._id, event) in fn.targets]
+    # What is painted on an editor is sent by an event of the browser's own, before the handler's.
+    number = next(i for i, fn in fns if fn.fn and (i in tied or fn.trigger_after in tied))
     session = session or secrets.token_hex(8)
     body = {"fn_index": number, "session_hash": session, "data": data, "event_data": event_data}
     return join(url, session, json.dumps(body).encode())

@@ -279,7 +279,10 @@ def test_no_network_means_no_detector(monkeypatch):
         raise ConnectionError("no route to host")
 
     monkeypatch.delenv("FACEINPAINT_YUNET", raising=False)
-    monkeypatch.setattr(alignment, "hf_hub_download", offline)
+    for name in "get_hf_file_metadata", "hf_hub_download":
+        monkeypatch.setattr(alignment, name, offline)
+    # Though the page may have run on this machine before.
+    monkeypatch.setattr(alignment, "try_to_load_from_cache", lambda *args, **options: None)
     with pytest.raises(DetectorUnavailable, match="downloaded"):
         FaceDetector()
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from faceinpaint.baselines import BASELINES, telea
+from faceinpaint import baselines
+from faceinpaint.baselines import BASELINES, fill_plainly, telea
 
 rng = np.random.default_rng(0)
 IMAGE = rng.integers(0, 256, (40, 52, 3), dtype=np.uint8)
@@ -36,6 +37,23 @@ class TestBaselines:
 
     def test_an_empty_mask_changes_nothing(self, method):
         assert (method(IMAGE, np.zeros((40, 52), dtype=bool)) == IMAGE).all()
+
+
+def test_a_large_hole_is_filled_as_a_smaller_one_is(monkeypatch):
+    y, x = np.mgrid[:120, :160]
+    image = np.stack([x, 2 * y, 255 - x], 2).astype(np.uint8)
+    mask = np.zeros((120, 160), dtype=bool)
+    mask[30:90, 40:110] = True
+    hidden = np.where(mask[..., None], np.uint8(255), image)
+    slow = fill_plainly(hidden, mask)
+    np.testing.assert_array_equal(slow, telea(hidden, mask))
+    monkeypatch.setattr(baselines, "_MOST_HIDDEN", 400)
+    quick = fill_plainly(hidden, mask)
+    np.testing.assert_array_equal(quick[~mask], image[~mask])
+    assert not np.array_equal(quick, slow)
+    assert np.abs(quick.astype(int) - slow).mean(where=mask[..., None]) < 6
+    np.testing.assert_array_equal(fill_plainly(image, mask), quick)  # what is hidden is never read
+    assert len(np.unique(fill_plainly(image, np.ones_like(mask)))) == 1
 
 
 def test_a_mask_of_another_size_is_refused():

@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 
 from faceinpaint.__main__ import main
+from faceinpaint.checkpoint import save_network
 from faceinpaint.datasets import read_faces
+from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.pipeline import FaceInpainter
 from faceinpaint.semantics import picture_to_layout
 
@@ -108,6 +110,18 @@ class TestRestore:
         assert restore("photos", "--mask", "mask.png", "-o", "again") == 0
         assert np.array_equal(Image.open("again/two.tif"), Image.open("out/two.tif"))
 
+    def test_photos_of_a_folder_never_overwrite_each_other(self, folder, loaded):
+        for name in ("photos", "masks"):
+            Path(name).mkdir()
+        for name in ("a.jpg", "a.png", "b[1].png"):
+            Image.open("photo.png").save(f"photos/{name}")
+        for name in ("a.png", "b[1].png"):
+            Image.open("mask.png").save(f"masks/{name}")
+        assert restore("photos", "--mask", "masks", "-o", "out", "--layout-out", "layouts") == 0
+        expected = ["a.jpg.png", "a.png.png", "b[1].png"]
+        for name in ("out", "layouts"):
+            assert sorted(path.name for path in Path(name).iterdir()) == expected
+
     def test_bad_photos_of_a_folder_do_not_stop_the_others(self, folder, loaded, capsys):
         for name in ("photos", "masks"):
             Path(name).mkdir()
@@ -185,6 +199,12 @@ class TestOtherCommands:
             arguments = [*arguments, "--checkpoint", str(checkpoint)]
         assert words in refuse(capsys, *arguments)
 
+    @pytest.mark.parametrize("stage", [["texture", "--vgg", "v"], ["layout", "--teacher", "CHECKPOINT"]])
+    def test_a_stage_that_knows_the_prior_is_not_asked_without_it(self, checkpoint, capsys, stage):
+        arguments = ["train", *stage, "--out", "CHECKPOINT", "--images", "8", "--no-prior", "--", "photo.png"]
+        arguments = [str(checkpoint) if word == "CHECKPOINT" else word for word in arguments]
+        assert "leave --no-prior out" in refuse(capsys, *arguments)
+
     def test_training_the_prior_writes_it(self, tmp_path, low_rank_pictures, capsys):
         pictures = ((low_rank_pictures(40, 64).permute(0, 2, 3, 1) + 1) * 127.5).byte().numpy()
         (tmp_path / "faces").mkdir()
@@ -213,6 +233,15 @@ class TestOtherCommands:
         assert (faces.labels[faces.keys.index("one")] == expected).float().mean() > 0.99
         # What has a label map already keeps it.
         assert (faces.labels[faces.keys.index("two")] == 7).all()
+
+    def test_labelling_without_the_prior(self, tmp_path, photo, shake):
+        (tmp_path / "faces").mkdir()
+        Image.fromarray(photo).save(tmp_path / "faces/one.webp", lossless=True)
+        small = {"channels": (8, 8, 16, 16), "depth": 1, "heads": 2, "use_prior": False}
+        save_network(tmp_path, "layout_generator", shake(LayoutGenerator(**small)), small)
+        arguments = ["--out", f"{tmp_path}/labels.tar", "--checkpoint", str(tmp_path), "--device", "cpu"]
+        assert main(["label", f"{tmp_path}/faces", *arguments]) == 0
+        assert read_faces([tmp_path / "faces", tmp_path / "labels.tar"]).labelled.all()
 
     @pytest.mark.parametrize("arguments", [[], ["paint"], ["restore", "photo.png"]])
     def test_a_wrong_call_shows_the_usage(self, arguments, capsys):

@@ -67,6 +67,15 @@ def test_folders_and_tars_read_alike(tmp_path, target):
     assert faces.valid[two].all()
 
 
+def test_a_label_map_may_leave_the_corner_open(tmp_path):
+    labels = np.full((SIZE, SIZE), 13, np.uint8)
+    labels[0] = UNLABELLED
+    faces = read_faces(
+        write(tmp_path / "a.tar", {"one.webp": colour(1), "one.png": Image.fromarray(labels)}), SIZE
+    )
+    assert faces.labelled.tolist() == [True]
+
+
 def test_a_folder_of_tars_is_read_whole(tmp_path):
     write(tmp_path / "0.tar", {"one.webp": colour(1)})
     write(tmp_path / "1.tar", {"two.webp": colour(2), "one.png": label_map(4)})

@@ -124,6 +124,16 @@ def test_a_sharp_face_before_a_blurred_background_stays_sharp(unknown):
     np.testing.assert_array_equal(match_sharpness(blurred, sharp, unknown, alone), sharp)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("levels", [1, 2])
+def test_a_photo_of_hardly_any_levels_stays_so(unknown, levels):
+    flat = np.full((256, 256, 3), 90, np.uint8)
+    flat[:, ::levels] = 30
+    painted = np.random.default_rng(0).integers(0, 256, flat.shape).astype(np.uint8)
+    matched = match_tone(flat, unknown, painted).astype(int)
+    assert np.ptp(matched, axis=2).max() <= 3
+
+
 @pytest.mark.parametrize("tint", [(1, 1, 1), (1.07, 0.9, 0.7)])
 def test_a_photo_in_one_tone_stays_so(unknown, photo, tint):
     toned = np.clip(photo.mean(2, keepdims=True) * tint, 0, 255).astype(np.uint8)

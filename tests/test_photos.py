@@ -82,6 +82,28 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, width, he
         read_photo(tmp_path / "huge.png")
 
 
+def test_a_file_of_another_kind_is_no_picture_whatever_it_is_called(tmp_path, picture):
+    """Pillow would hand a PostScript program to Ghostscript."""
+    picture.save(tmp_path / "photo.eps")
+    (tmp_path / "photo.eps").rename(tmp_path / "photo.jpg")
+    with pytest.raises(ValueError, match="photo.jpg is not a picture that can be opened"):
+        Photo.open(tmp_path / "photo.jpg")
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (124, 58, 237)])
+def test_strokes_on_an_empty_layer_are_a_mask_in_any_colour(tmp_path, colour):
+    strokes = np.zeros((30, 40), bool)
+    strokes[5:12, 6:20] = True
+    layer = Image.new("RGBA", (40, 30), colour)
+    layer.putalpha(Image.fromarray(strokes * np.uint8(150)))
+    layer.save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), strokes)
+    np.testing.assert_array_equal(check_mask(layer, np.zeros((30, 40, 3))), strokes)
+    # Nothing of this one is transparent: white counts.
+    Image.fromarray(strokes).convert("RGBA").save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), strokes)
+
+
 def test_a_mask_is_white_where_to_fill(tmp_path):
     grey = np.array([[0, 100, 127, 128, 255]], np.uint8)
     Image.fromarray(grey).save(tmp_path / "mask.png")
@@ -138,6 +160,8 @@ def test_masks_of_all_kinds_are_bool_arrays():
         expected[..., None],
         Image.fromarray(expected),
         Image.fromarray(expected.astype(np.uint8) * 255),
+        Image.fromarray(expected).convert("P"),
+        Image.fromarray(expected * np.float32(0.6)),
     ):
         checked = check_mask(mask, image)
         assert checked.dtype == bool

@@ -301,6 +301,11 @@ class TestBadInput:
         with pytest.raises(ValueError, match="Between 1 and 4 variations"):
             inpainter(photo, hole, align=False, num_variations=count)
 
+    def test_an_unfit_mask_is_refused_wherever_it_is_given(self, inpainter, photo, hole):
+        for ask in (inpainter, inpainter.predict_layout, inpainter.locate):
+            with pytest.raises(ValueError, match="they must be of one size"):
+                ask(photo, hole[1:])
+
     @pytest.mark.parametrize("seed", [10**18, -(10**300)])
     def test_a_seed_of_too_many_digits_is_refused(self, inpainter, photo, hole, seed):
         with pytest.raises(ValueError, match="at most 18 digits"):

@@ -7,7 +7,7 @@ from torch import nn
 from faceinpaint.modeling.frame_regressor import FrameRegressor
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
-from faceinpaint.precision import settle
+from faceinpaint.precision import fast_dtype, settle
 
 SIZE = 128
 
@@ -58,6 +58,12 @@ def test_a_settled_network_computes_the_same(network, inputs, dtype, tolerance, 
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         for there, here in zip(expected, outputs(settled, inputs), strict=True):
             assert (here - there).abs().max() <= tolerance * there.abs().max()
+
+
+def test_a_gpu_without_bfloat16_computes_in_float32(monkeypatch):
+    """float16 cannot hold what Stage 2 computes."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: False)
+    assert fast_dtype.__wrapped__("cuda") == torch.float32
 
 
 def test_what_is_the_same_at_every_call_is_done_beforehand(network):

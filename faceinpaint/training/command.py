@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from ..checkpoint import load_network, save_network
 from ..datasets import read_faces, read_masks, write_label_tar
 from ..images import as_images
-from ..modeling.face_prior import FacePrior
+from ..modeling.face_prior import FacePrior, complete
 from ..precision import autocast, fast_dtype
 from . import distributed
 from .augment import Batch
@@ -113,11 +113,16 @@ def _train_stage(options):
         task = UpsamplerTask(options)
     else:
         prior = None if options.no_prior else load_network(options.out, "face_prior").to(device)
+        # Who reads layouts: the teacher of a new Stage 1, or the Stage 1 that Stage 2 paints after.
+        folder = options.teacher if options.stage == "layout" else options.out
+        reader = load_network(folder, "layout_generator").to(device) if folder else None
+        if reader and reader.use_prior and not prior:
+            # In place of the prior's picture it would be shown the truth.
+            raise ValueError(f"Stage 1 in {folder} was trained with the face prior; leave --no-prior out.")
         if options.stage == "layout":
-            teacher = options.teacher and load_network(options.teacher, "layout_generator").to(device)
-            task = LayoutTask(prior, options, teacher)
+            task = LayoutTask(prior, options, reader)
         else:
-            task = TextureTask(prior, load_network(options.out, "layout_generator").to(device), options)
+            task = TextureTask(prior, reader, options)
     if options.start:
         weights = load_network(options.start, next(iter(task.networks))).state_dict()
         start_from(task, weights, Path(options.start) / f"{options.stage}.state.safetensors")
@@ -148,8 +153,8 @@ def add_label_arguments(parser):
 def label_command(options):
     """Label every face that has no label map, by Stage 1 without a hole, and write a tar of label maps."""
     device = torch.device(options.device)
-    prior = load_network(options.checkpoint, "face_prior").to(device)
     network = load_network(options.checkpoint, "layout_generator").to(device)
+    prior = load_network(options.checkpoint, "face_prior").to(device) if network.use_prior else None
     faces = read_faces(options.faces, progress=True)
     chosen = (~faces.labelled).nonzero()[:, 0]
     if not len(chosen):
@@ -160,7 +165,7 @@ def label_command(options):
         for part in chosen.split(16):
             image = as_images(faces.images[part].to(device))
             mask = 1 - faces.valid[part][:, None].float().to(device)
-            labels.append(network(image, mask, prior(image, mask)).argmax(1).byte().cpu())
+            labels.append(network(image, mask, complete(prior, image, mask)).argmax(1).byte().cpu())
     Path(options.out).parent.mkdir(parents=True, exist_ok=True)
     write_label_tar(options.out, [faces.keys[i] for i in chosen.tolist()], torch.cat(labels))
     print(f"{len(chosen)} label maps in {options.out}")
