@@ -125,8 +125,8 @@ body.sending::after {
 SENDING = "() => { document.body.classList.add('sending') }"
 SENT = "painting => { document.body.classList.remove('sending'); return painting }"
 
-# Gradio's own button hands out the file that it had before it was pressed.
-DOWNLOAD_MASK = "() => { setTimeout(() => document.querySelector('#mask-file').click(), 100) }"
+# Gradio's own button hands out the file that it had before it was pressed; here that is made first.
+DOWNLOAD = "() => {{ setTimeout(() => document.querySelector('#{}').click(), 100) }}"
 
 LINK = "(name, seed) => `${location.origin}${location.pathname}?example=${name}&seed=${Math.max(0, seed)}`"
 
@@ -596,7 +596,8 @@ class Page:
                     elem_id="attempts",
                 )
                 self.others = gr.Button("Show me three other faces")
-                self.download = gr.DownloadButton("Download the result", variant="primary")
+                self.download = gr.Button("Download the result", variant="primary")
+                self.result_file = gr.DownloadButton(visible="hidden", elem_id="result-file")
                 gr.Markdown(
                     "The filled-in part is made up by a model: it is not what was really there.\n\n"
                     "Nothing is kept, and the weights are for non-commercial research use only."
@@ -682,7 +683,7 @@ class Page:
             *(self.visit, self.upload, self.choosing, self.painting, self.editor, self.hidden, self.placing)
         ]
         attempt_parts = [
-            *(self.visit, self.results, self.result, self.notes, self.attempts, self.download),
+            *(self.visit, self.results, self.result, self.notes, self.attempts),
             *(self.editor, self.layout, self.seed, self.view, self.left, self.right, self.slider),
             *(self.sheet, self.files, self.example, self.share, self.link),
         ]
@@ -704,7 +705,7 @@ class Page:
             on(after_sending(button.click, self.editor, self.painted), handler, drawn, mask_parts)
         painted = after_sending(self.save.click, self.editor, self.painted)
         saved = on(painted, self.save_mask, drawn, self.mask_file)
-        saved.success(None, js=DOWNLOAD_MASK, api_visibility="private")
+        saved.success(None, js=DOWNLOAD.format(self.mask_file.elem_id), api_visibility="private")
         on(self.clear.click, self.clear_mask, self.visit, mask_parts)
         on(self.mask_upload.upload, self.use_mask_file, [self.visit, self.mask_upload], mask_parts)
 
@@ -734,6 +735,8 @@ class Page:
         on(self.attempts.select, self.return_to, self.visit, attempt_parts)
         viewed = [self.visit, self.view, self.left, self.right]
         on(self.view.input, self.switch_view, viewed, [self.visit, self.result, self.slider, self.attempts])
+        saved = on(self.download.click, self.save_result, self.visit, self.result_file, wait_on=self.result)
+        saved.success(None, js=DOWNLOAD.format(self.result_file.elem_id), api_visibility="private")
         for side in (self.left, self.right):
             on(
                 side.input,
@@ -982,7 +985,6 @@ class Page:
             self.view: FACE if visit.close_up else WHOLE,
             self.notes: attempt.notes,
             self.attempts: self._thumbnails(visit),
-            self.download: restored_file(visit.restored(attempt)),
             self.layout: layout_canvas(attempt.layout),
             self.left: gr.Dropdown(visit.pictures, value=PHOTO),
             self.right: gr.Dropdown(visit.pictures, value=attempt.title),
@@ -1025,6 +1027,10 @@ class Page:
     def compare(self, visit, left, right):
         """Put two pictures into the slider."""
         return tuple(preview_file(picture_named(visit, name)) for name in (left, right))
+
+    def save_result(self, visit):
+        """Hand out the restored photo, as large as the photo is."""
+        return restored_file(visit.restored(visit.attempt))
 
     def show_sheet(self, visit):
         """Put all pictures on one sheet."""

@@ -197,10 +197,10 @@ class TestRestore:
         before, after = map(pixels, shown[page.slider])
         np.testing.assert_array_equal(before, visit.photo.rgb)
         np.testing.assert_array_equal(after, pixels(shown[page.result]))
-        np.testing.assert_array_equal(pixels(shown[page.download]), after)
+        np.testing.assert_array_equal(pixels(page.save_result(shown[page.visit])), after)
 
     def test_the_download_says_that_it_was_edited_by_ai(self, page, visit, model):
-        with Image.open(press_restore(page, visit)[page.download]) as picture:
+        with Image.open(page.save_result(press_restore(page, visit)[page.visit])) as picture:
             assert "Edited by AI" in picture.info["Description"]
             assert "compositeWithTrainedAlgorithmicMedia" in picture.info["XML:com.adobe.xmp"]
 
@@ -394,7 +394,7 @@ class TestCompare:
         monkeypatch.setattr(FaceFrame, "whole", lambda *size: small)
         shown = press_restore(page, visit)
         assert shown[page.view] == "The face" and max(pixels(shown[page.result]).shape) < 16
-        assert Image.open(shown[page.download]).size == visit.image.size
+        assert Image.open(page.save_result(shown[page.visit])).size == visit.image.size
         whole = page.switch_view(shown[page.visit], "The whole photo", "Photo", "Photo")
         assert pixels(whole[page.result]).shape == np.asarray(visit.image).shape
 
@@ -414,7 +414,8 @@ class TestDepth:
         visit = page.open_photo({"path": tmp_path / "deep.png"})[page.visit]
         visit = press_restore(page, visit, seed=9)[page.visit]
         visit = press_restore(page, visit, np.s_[0:4, 0:4], seed=5)[page.visit]
-        back = pixels(page.return_to(visit, SimpleNamespace(index=0))[page.download])
+        back = page.return_to(visit, SimpleNamespace(index=0))[page.visit]
+        back = pixels(page.save_result(back))
         np.testing.assert_array_equal(back[~box_mask()], grey[~box_mask()])
         assert (back[box_mask()] == 9 * 257).all()
 
@@ -424,7 +425,7 @@ class TestExamples:
         shown = page.pick_example(SimpleNamespace(index=0))
         example = next(iter(page.examples.values()))
         assert not model.calls
-        np.testing.assert_array_equal(pixels(shown[page.download]), example.restored)
+        np.testing.assert_array_equal(pixels(page.save_result(shown[page.visit])), example.restored)
         np.testing.assert_array_equal(shown[page.visit].mask, example.mask)
 
     def test_open_from_a_link_with_its_seed(self, page):

@@ -107,6 +107,9 @@ def test_paint_restore_repaint_and_go_back(open_page, drawn_face):
     page.locator("#attempts button").filter(has_text="1 ·").click()
     address, back = shown_result(page, unlike=address)
     np.testing.assert_array_equal(back, restored)
+    with page.expect_download() as download:
+        press(page, "Download the result")
+    np.testing.assert_array_equal(Image.open(download.value.path()), restored)
 
     press(page, "Show me three other faces")
     shown_result(page, unlike=address)
