@@ -97,8 +97,17 @@ CSS = "#palette label { border-left-width: 14px; padding: 4px 10px 4px 8px }" + 
     for number, colour in enumerate(CLASS_COLOURS, 1)
 )
 
-# On a phone the editors are as wide as the screen; higher than that they would only be empty.
-CSS += "@media (max-width: 640px) { #photo, #layout, #upload { height: 420px !important } }"
+# On a phone the editors are as wide as the screen; higher than that they would only be empty. Titles of
+# three thumbnails in a row would be cut off.
+CSS += """
+@media (max-width: 640px) {
+    #photo, #layout, #upload { height: 420px !important }
+    #examples .grid-container, #attempts .grid-container { --grid-cols: 2 !important }
+}
+"""
+
+# As high as their thumbnails.
+CSS += ".fixed-height { min-height: 0 !important; max-height: none !important }"
 
 # A small photo's result is shown as large as the editor shows the photo.
 CSS += "#result img { width: 100%; height: 100%; object-fit: contain }"
@@ -109,26 +118,44 @@ CSS += ".hide-container.auto-margin { overflow: visible !important }"
 # The editors' own bin would take the picture away with the strokes; Clear and Undo my changes do not.
 CSS += "#photo button[aria-label='Clear canvas'], #layout button[aria-label='Clear canvas'] { display: none }"
 
+# A sentence has told what went wrong; Gradio's pill would stay on the picture, even after the next success.
+CSS += "[data-testid='status-tracker']:has(.error) { display: none !important }"
+
+# In the line above the button Gradio hides what it writes of the progress.
+CSS += """
+#hidden [data-testid='status-tracker'] { overflow: visible !important }
+#hidden .progress-text { transform: none !important }
+"""
+
 # Gradio's own `scroll_to_output` stops at the component that shows the progress.
 SCROLL_TO_RESULT = "() => document.querySelector('#result').scrollIntoView({block: 'nearest'})"
 
 # On a slow line, from a press until what is painted has arrived.
 CSS += """
-body.sending::after {
-    content: "Sending what you painted \\2026";
+body[data-sending]::after {
+    content: attr(data-sending);
     position: fixed; bottom: 20px; left: 50%; transform: translateX(-50%);
     padding: 8px 18px; border-radius: 99px; background: #27272a; color: white; z-index: 9;
     opacity: 0; animation: appear .2s .5s forwards;
 }
 @keyframes appear { to { opacity: 1 } }
 """
-SENDING = "() => { document.body.classList.add('sending') }"
-SENT = "painting => { document.body.classList.remove('sending'); return painting }"
+SENDING = """() => {
+    const page = document.body.dataset
+    page.sending = 'Sending what you painted …'
+    clearTimeout(window.unsent)
+    window.unsent = setTimeout(() => { page.sending = 'This takes long. Are you still connected?' }, 20000)
+}"""
+SENT = """painting => {
+    clearTimeout(window.unsent)
+    delete document.body.dataset.sending
+    return painting
+}"""
 
 # Gradio's own button hands out the file that it had before it was pressed; here that is made first.
 DOWNLOAD = "() => {{ setTimeout(() => document.querySelector('#{}').click(), 100) }}"
 
-LINK = "(name, seed) => `${location.origin}${location.pathname}?example=${name}&seed=${Math.max(0, seed)}`"
+LINK = "query => `${location.origin}${location.pathname}?${query}`"
 
 on_gpu = spaces.GPU if spaces else lambda function: function
 logger = logging.getLogger(__name__)
@@ -147,6 +174,7 @@ class Attempt:
     frames: list[FaceFrame]
     seed: int
     notes: str
+    link: str  # what opens it again in the page's address, if anything does
 
     @classmethod
     def of(cls, photo, mask, frames, **rest):
@@ -316,10 +344,14 @@ class Blocks(gr.Blocks):
         try:
             # Gradio itself checks only the paths that are marked as a file's.
             check_all_files_in_cache(inputs)
-            return await super().preprocess_data(block_fn, inputs, *args, **options)
+            values = await super().preprocess_data(block_fn, inputs, *args, **options)
         except Exception as error:
             sentence = "What was sent cannot be read. Please load the page again, or see how its API is used."
             raise refusal(sentence) from error
+        # No event that needs a visit can happen before there is one.
+        if any(isinstance(each, gr.State) and values[i] is None for i, each in enumerate(block_fn.inputs)):
+            raise refusal("This page was left alone for too long, or started anew. Please load it again.")
+        return values
 
     async def process_api(self, *args, **options):
         """Gradio's own, from a request to its answer."""
@@ -346,7 +378,7 @@ def photo_canvas(visit):
 
 def read_painting(visit, painting):
     """Take the strokes on the photo editor's canvas over into the visit's mask."""
-    if visit is None or not painting or painting["background"] is None:
+    if not painting or painting["background"] is None:
         raise ValueError("There is no photo yet. Please add one and paint over a part of it.")
     width, height = painting["background"].size
     painted = np.zeros((height, width), bool)
@@ -358,7 +390,8 @@ def read_painting(visit, painting):
 def layout_canvas(layout):
     """The layout editor's value."""
     picture = layout_to_picture(layout).resize((LAYOUT_SIDE, LAYOUT_SIDE), Image.Resampling.NEAREST)
-    return {"background": picture, "layers": [], "composite": None}
+    # Without a layer the editor's undo takes the picture away.
+    return {"background": picture, "layers": [Image.new("RGBA", picture.size)], "composite": None}
 
 
 def read_layout(painting):
@@ -511,17 +544,18 @@ class Page:
                     placeholder="# Drop a photo here\nor click to choose one",
                     elem_id="upload",
                 )
-            with gr.Column(scale=2, min_width=320):
+            with gr.Column(scale=2, min_width=320, visible=bool(self.examples)):
+                gr.Markdown("Or start with an example:")
                 self.gallery = gr.Gallery(
                     [(tint_hole(e.photo, e.mask), e.title) for e in self.examples.values()],
-                    label="Or start with an example",
+                    label="Examples",
+                    show_label=False,  # it would lie over the first picture
                     columns=3,
-                    height=360,
+                    height="auto",
                     object_fit="cover",
                     allow_preview=False,
                     buttons=[],
                     elem_id="examples",
-                    visible=bool(self.examples),
                 )
         with gr.Row(visible=False) as self.painting:
             with gr.Column(scale=3, min_width=320):
@@ -556,7 +590,8 @@ class Page:
                         )
                         self.save = gr.Button("Save this mask", size="sm", min_width=140)
                     self.mask_file = gr.DownloadButton(visible="hidden", elem_id="mask-file")
-                with gr.Accordion("The wrong face, or none?", open=False) as self.placing:
+                with gr.Accordion("Say where the face is", open=False) as self.placing:
+                    self.point_note = gr.Markdown(elem_id="point-note")
                     self.pointed = gr.Image(
                         show_label=False,  # it would lie over the photo
                         alt_text="The photo, to point out the face in",
@@ -566,7 +601,6 @@ class Page:
                         buttons=[],
                         elem_id="pointed",
                     )
-                    self.point_note = gr.Markdown(elem_id="point-note")
                     self.unplace = gr.Button("Look for the face again", size="sm")
                 self.another = gr.Button("Another photo")
 
@@ -585,11 +619,13 @@ class Page:
                 )
                 self.view = gr.Radio([FACE, WHOLE], label="Show", show_label=False, elem_id="view")
                 self.notes = gr.Markdown(elem_id="notes")
+                gr.Markdown("Your attempts; pick the one you like:")
                 self.attempts = gr.Gallery(
-                    label="Your attempts: pick the one you like",
+                    label="Attempts",
+                    show_label=False,
                     columns=3,
                     fit_columns=False,
-                    height=400,
+                    height="auto",
                     object_fit="contain",
                     allow_preview=False,
                     buttons=[],
@@ -598,10 +634,7 @@ class Page:
                 self.others = gr.Button("Show me three other faces")
                 self.download = gr.Button("Download the result", variant="primary")
                 self.result_file = gr.DownloadButton(visible="hidden", elem_id="result-file")
-                gr.Markdown(
-                    "The filled-in part is made up by a model: it is not what was really there.\n\n"
-                    "Nothing is kept, and the weights are for non-commercial research use only."
-                )
+                gr.Markdown("The filled-in part is made up by a model: it is not what was really there.")
             with gr.Column(min_width=320):
                 gr.Markdown("## 3 · Repaint the layout")
                 with gr.Row():
@@ -621,7 +654,7 @@ class Page:
                 with gr.Accordion("Fill a whole region", open=False):
                     self.region = gr.Dropdown(
                         [(name.capitalize(), index) for index, name in enumerate(CLASSES)],
-                        value=CLASSES.index("hat"),
+                        value=CLASSES.index("background"),
                         label="Region to fill with what the brush paints",
                     )
                     self.fill = gr.Button("Fill it")
@@ -629,10 +662,15 @@ class Page:
     def _build_compare_section(self):
         gr.Markdown("## 4 · Compare and take home")
         with gr.Row():
-            self.left = gr.Dropdown(label="Left side", elem_id="left-side")
-            self.right = gr.Dropdown(label="Right side", elem_id="right-side")
+            self.left = gr.Dropdown(label="Left side", filterable=False, elem_id="left-side")
+            self.right = gr.Dropdown(label="Right side", filterable=False, elem_id="right-side")
         self.slider = gr.ImageSlider(
-            label="Left | right", format="png", max_height=520, interactive=False, elem_id="compare"
+            label="Left | right",
+            format="png",
+            max_height=520,
+            interactive=False,
+            buttons=["fullscreen"],
+            elem_id="compare",
         )
         with gr.Row():
             with gr.Column(min_width=320):
@@ -644,6 +682,10 @@ class Page:
                     format="png",
                     interactive=False,
                     visible=False,
+                    buttons=[
+                        "download",
+                        "fullscreen",
+                    ],  # not Gradio's "share", which sends it to another server
                     elem_id="sheet",
                 )
             with gr.Column(min_width=320):
@@ -651,8 +693,8 @@ class Page:
                 self.files = gr.File(
                     label="Files", file_count="multiple", interactive=False, visible=False, elem_id="files"
                 )
-                self.example = gr.Textbox(visible=False)
-                self.share = gr.Button("Link to this example", visible=False)
+                self.query = gr.Textbox(visible=False)
+                self.share = gr.Button("Link to this result", visible=False)
                 self.link = gr.Textbox(
                     label="Link", buttons=["copy"], interactive=False, visible=False, elem_id="link"
                 )
@@ -683,9 +725,9 @@ class Page:
             *(self.visit, self.upload, self.choosing, self.painting, self.editor, self.hidden, self.placing)
         ]
         attempt_parts = [
-            *(self.visit, self.results, self.result, self.notes, self.attempts),
+            *(self.visit, self.hidden, self.results, self.result, self.notes, self.attempts),
             *(self.editor, self.layout, self.seed, self.view, self.left, self.right, self.slider),
-            *(self.sheet, self.files, self.example, self.share, self.link),
+            *(self.sheet, self.files, self.query, self.share, self.link),
         ]
         everything = [*dict.fromkeys(photo_parts + attempt_parts), self.aligned]
 
@@ -717,15 +759,20 @@ class Page:
         inputs = [*drawn, self.aligned, self.seed, self.count]
         painted = after_sending(self.restore.click, self.editor, self.painted)
         restored = on_model(painted, self.press_restore, inputs, attempt_parts, wait_on=self.hidden)
-        on_model(self.others.click, self.press_others, self.visit, attempt_parts, wait_on=self.attempts)
+        others = on_model(
+            self.others.click, self.press_others, self.visit, attempt_parts, wait_on=self.attempts
+        )
         edited = [self.visit, self.repainted, self.seed, self.count]
         repainted = after_sending(self.render.click, self.layout, self.repainted)
-        on_model(repainted, self.press_render, edited, attempt_parts, wait_on=self.result)
+        answers = [
+            *(restored, picked, opened, others),
+            on_model(repainted, self.press_render, edited, attempt_parts, wait_on=self.result),
+        ]
         for name, button in zip(EDITS, self.edits, strict=True):
             handler = functools.partial(self.press_edit, name)
             repainted = after_sending(button.click, self.layout, self.repainted)
-            on_model(repainted, handler, edited, attempt_parts, wait_on=self.result)
-        for event in (restored, picked, opened):
+            answers.append(on_model(repainted, handler, edited, attempt_parts, wait_on=self.result))
+        for event in answers:
             event.success(None, js=SCROLL_TO_RESULT)
 
         on(self.palette.input, self.pick_class, self.palette, self.layout)
@@ -747,7 +794,7 @@ class Page:
             )
         on(self.make_sheet.click, self.show_sheet, self.visit, self.sheet, wait_on=self.make_sheet)
         on(self.make_files.click, self.show_files, self.visit, self.files)
-        self.share.click(None, [self.example, self.seed], self.link, js=LINK, api_visibility="private").then(
+        self.share.click(None, self.query, self.link, js=LINK, api_visibility="private").then(
             lambda: gr.Textbox(visible=True), None, self.link, api_visibility="private"
         )
 
@@ -763,12 +810,23 @@ class Page:
         return self._show_example(list(self.examples)[event.index])
 
     def open_link(self, request: gr.Request):
-        """Open the example that the page's address names, with its seed."""
-        name, seed = request.query_params.get("example"), request.query_params.get("seed", "")
+        """Open the example that the page's address names, and the variation of a seed that it asks for."""
+        name = request.query_params.get("example")
         if name not in self.examples:
             return {self.visit: gr.skip()}
-        updates = self._show_example(name)
-        return updates | ({self.seed: int(seed)} if seed.isdecimal() else {})
+        shown = self._show_example(name)
+        try:
+            seed, variation = (int(request.query_params[each]) for each in ("seed", "variation"))
+        except (KeyError, ValueError):  # the example itself
+            return shown
+        visit, example = shown[self.visit], self.examples[name]
+        results, seconds = timed(
+            restore, visit.photo, visit.mask, seed=seed, count=variation, frames=[example.frame]
+        )
+        updates = self._add_attempts(
+            visit, visit.mask, results[-1:], seed, seconds, "seed {seed}", first=variation
+        )
+        return shown | updates | {self.seed: seed}
 
     def start_over(self):
         """Go back to choosing a photo; what belongs to the last one is forgotten."""
@@ -794,6 +852,7 @@ class Page:
             layout=example.layout,
             seed=example.seed,
             notes=notes,
+            link=f"example={name}",
         )
         updates = self._show_attempt(visit.with_attempts([attempt]))
         return self._show_photo(updates[self.visit]) | updates | {self.results: gr.Column(visible=True)}
@@ -806,7 +865,7 @@ class Page:
             self.painting: gr.Row(visible=True),
             self.editor: photo_canvas(visit),
             self.results: gr.Column(visible=False),
-            self.hidden: "",
+            self.hidden: "Then press Restore.",
             self.aligned: False,
             self.placing: gr.Accordion(open=False),
         }
@@ -898,22 +957,24 @@ class Page:
     def press_restore(self, visit, painting, aligned, seed, count):
         """Restore the painted part of the photo and show it with its layout."""
         visit = read_painting(visit, painting).with_face(align=not aligned)
+        if not visit.mask.any():
+            raise ValueError("Nothing is painted over yet. Paint over what should go, or hide a part of it.")
         results, seconds = timed(
             restore, visit.photo, visit.mask, seed=seed, count=count, **visit.face_options
         )
-        return self._add_attempts(visit, results, seed, seconds, "seed {seed}")
+        return self._add_attempts(visit, visit.mask, results, seed, seconds, "seed {seed}")
 
     def press_others(self, visit):
         """Restore the same hole in three other ways."""
         attempt = visit.attempt
         seed = attempt.seed + 1
-        visit = replace(visit, mask=visit.mask_of(attempt))
+        mask = visit.mask_of(attempt)
         results, seconds = timed(
-            restore, visit.photo, visit.mask, seed=seed, count=MAX_VARIATIONS, frames=attempt.frames
+            restore, visit.photo, mask, seed=seed, count=MAX_VARIATIONS, frames=attempt.frames
         )
         # The first is the likeliest face, whatever the seed: there already is one like it.
-        updates = self._add_attempts(visit, results[1:], seed, seconds, "seed {seed}", first=2)
-        return updates | {self.seed: seed, self.editor: photo_canvas(visit)}
+        updates = self._add_attempts(visit, mask, results[1:], seed, seconds, "seed {seed}", first=2)
+        return updates | {self.seed: seed}
 
     def press_render(self, visit, painting, seed, count):
         """Paint the face again from the layout as the visitor repainted it."""
@@ -936,29 +997,36 @@ class Page:
             restore, visit.photo, mask, layout=layout, frames=attempt.frames, seed=seed, count=count
         )
         widened = mask is not hole
-        visit = replace(visit, mask=mask)
+        # What was hidden or shown since is kept for the next press of "Restore".
+        visit = replace(visit, mask=visit.mask | mask & ~hole)
         updates = self._add_attempts(
-            visit, results, seed, seconds, title, predicted=attempt.predicted, widened=widened
+            visit, mask, results, seed, seconds, title, predicted=attempt.predicted, widened=widened
         )
         return updates | ({self.editor: photo_canvas(visit)} if widened else {})
 
-    def _add_attempts(self, visit, results, seed, seconds, title, *, first=1, predicted=None, widened=False):
-        """Show results, variations of a seed from the `first` on, as attempts.
+    def _add_attempts(
+        self, visit, mask, results, seed, seconds, title, *, first=1, predicted=None, widened=False
+    ):
+        """Show results of a hole, variations of a seed from the `first` on, as attempts.
 
         `predicted` is the layout that was repainted; by default it is each one's own.
         """
         seed = int(seed or 0)
         result = results[0]
+        link = ""
+        if visit.example and not visit.places and visit.align and predicted is None:
+            same_hole = np.array_equal(mask, self.examples[visit.example].mask)
+            link = f"example={visit.example}&seed={seed}&variation=" if same_hole else ""
         notes = [
             *result.notes,
             *(["The hole was widened where you repainted around it."] if widened else []),
-            hidden_share(visit.mask, result.layout, result.frames[0]),
+            hidden_share(mask, result.layout, result.frames[0]),
             f"Took {seconds:.1f}\N{NO-BREAK SPACE}s.",
         ]
         attempts = [
             Attempt.of(
                 each.photo,
-                visit.mask,
+                mask,
                 each.frames,
                 title=f"{visit.made + number + 1} · {title.format(seed=seed)}"
                 + (f", variation {first + number}" if len(results) > 1 else ""),
@@ -966,6 +1034,7 @@ class Page:
                 layout=each.layout,
                 seed=seed,
                 notes=" ".join(notes),
+                link=link and f"{link}{first + number}",
             )
             for number, each in enumerate(results)
         ]
@@ -984,14 +1053,15 @@ class Page:
             **self._show_views(visit, PHOTO, attempt.title),
             self.view: FACE if visit.close_up else WHOLE,
             self.notes: attempt.notes,
+            self.hidden: hidden_share(visit.mask, attempt.layout, attempt.frames[0]),
             self.attempts: self._thumbnails(visit),
             self.layout: layout_canvas(attempt.layout),
             self.left: gr.Dropdown(visit.pictures, value=PHOTO),
             self.right: gr.Dropdown(visit.pictures, value=attempt.title),
             self.sheet: gr.Image(visible=False),
             self.files: gr.File(visible=False),
-            self.example: visit.example,
-            self.share: gr.Button(visible=bool(visit.example)),
+            self.query: attempt.link,
+            self.share: gr.Button(visible=bool(attempt.link)),
             self.link: gr.Textbox(visible=False),
         }
 

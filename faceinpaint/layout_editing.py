@@ -116,7 +116,7 @@ def shorten_hair(layout, trim=10):
     columns = np.flatnonzero(_is_of(layout, *_FACE).any(0))
     left, right = (columns[0], columns[-1]) if columns.size else _MEAN_FACE
     eyes = np.mean([_centre(layout, name)[1] for name in _EYES])
-    mouth = _centre(layout, "mouth")[1]
+    mouth = _centre(layout, *_MOUTH)[1]
     across = (x - (left + right) / 2) / ((right - left) / 2 + _HAIR_BESIDE_FACE)
     up, down = _HAIR_ROUND_EYES * np.maximum(20.0, (eyes, mouth - eyes))
     along = (y - eyes) / np.where(y < eyes, up, down)
@@ -181,10 +181,10 @@ def _grow(area, reach):
     return cv2.dilate(area.astype(np.uint8), disc) > 0
 
 
-def _centre(layout, name):
-    """Centre (x, y) of a part; its mean place where the layout has none."""
-    y, x = np.nonzero(layout == _ID[name])
-    return (float(x.mean()), float(y.mean())) if x.size >= 12 else MEAN_CENTRES[name]
+def _centre(layout, *names):
+    """Centre (x, y) of the classes taken together; the mean place of the first where there are none."""
+    y, x = np.nonzero(_is_of(layout, *names))
+    return (float(x.mean()), float(y.mean())) if x.size >= 12 else MEAN_CENTRES[names[0]]
 
 
 def _draw_mouth(layout, lift, width=1.0, between=(0.0, 0.0), rise=0.0, opening=0.0):

@@ -253,6 +253,11 @@ class TestMalformedRequests:
         print(f"{len(outcomes)} requests left {left / 1e3:.0f} kB")
         assert left < LEFT_BYTES
 
+    def test_a_visit_that_the_server_has_forgotten_is_told_so(self, server):
+        for button in (server.page.others, server.page.make_files, server.page.clear):
+            answer = press(server.url, server.page, button, "click", [None])
+            assert not answer.done and "Please load it again" in answer.value
+
     @pytest.mark.parametrize(
         "body", [b"", b"{", b"[]", b'{"data": null}', b"\xff\xfe", b'{"data": [' + b"[" * 9999]
     )

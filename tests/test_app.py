@@ -137,9 +137,13 @@ class TestMask:
         read = app.read_painting(visit, painting(visit, np.s_[4:14, 10:20], scale=2))
         np.testing.assert_array_equal(read.mask, box_mask(np.s_[4:14, 10:20]))
 
-    def test_without_a_photo_the_page_asks_for_one(self, app):
+    def test_without_a_photo_the_page_asks_for_one(self, app, visit):
         with pytest.raises(ValueError, match="no photo yet"):
-            app.read_painting(None, None)
+            app.read_painting(visit, None)
+
+    def test_with_nothing_painted_the_page_asks_to(self, page, visit, model):
+        with pytest.raises(ValueError, match="Nothing is painted over yet"):
+            press_restore(page, visit, box=None)
 
     def test_comes_back_as_it_was_saved_whichever_way_it_came(self, app, page, visit, model):
         painted = painting(visit, np.s_[4:14, 10:20], scale=2)
@@ -226,7 +230,8 @@ class TestRestore:
         titles = [attempt.title for attempt in visit.attempts[1:]]
         assert titles == [f"{i} · seed 5, variation {i}" for i in (2, 3, 4)]
         assert visit.attempt.title == titles[0] and shown[page.seed] == 5
-        assert np.array_equal(visit.mask, box_mask()) and np.array_equal(model.calls[-1].mask, box_mask())
+        assert np.array_equal(visit.mask, ~box_mask()) and np.array_equal(model.calls[-1].mask, box_mask())
+        assert np.array_equal(visit.mask_of(visit.attempt), box_mask())
         assert model.calls[-1].frames is first.frames
         # Again, and there are three more.
         again = page.press_others(visit)[page.visit]
@@ -309,6 +314,16 @@ class TestLayout:
         assert mask[box_mask()].all() and mask[20:27, 9:12].all() and not mask[:, 25:].any()
         assert "The hole was widened" in shown[page.notes]
         assert (np.asarray(shown[page.editor]["layers"][0].getchannel("A")) > 0).sum() == mask.sum()
+
+    def test_what_was_hidden_since_stays_hidden_for_the_next_restore(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        visit = replace(visit, mask=box_mask() | box_mask(np.s_[25:28, 30:35]))
+        edited = LAYOUT.copy()
+        edited[170:230, 30:60] = CLASSES.index("hair")
+        shown = page.press_render(visit, repainted(edited), 0, 1)
+        painted = model.calls[1].mask
+        assert not painted[25:28, 30:35].any()
+        np.testing.assert_array_equal(shown[page.visit].mask, visit.mask | painted)
 
     def test_a_ready_made_edit_is_rendered_at_once(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
@@ -428,11 +443,23 @@ class TestExamples:
         np.testing.assert_array_equal(pixels(page.save_result(shown[page.visit])), example.restored)
         np.testing.assert_array_equal(shown[page.visit].mask, example.mask)
 
-    def test_open_from_a_link_with_its_seed(self, page):
+    def test_open_from_a_link(self, page, model):
         name = next(iter(page.examples))
-        request = SimpleNamespace(query_params={"example": name, "seed": "5"})
-        shown = page.open_link(request)
-        assert shown[page.seed] == 5 and shown[page.example] == name
+        shown = page.open_link(SimpleNamespace(query_params={"example": name}))
+        assert shown[page.visit].attempt.title == "1 · example" and not model.calls
+        # And a variation of it as it was made, whichever it was.
+        visit = page.press_others(shown[page.visit])[page.visit]
+        back = page.return_to(visit, SimpleNamespace(index=2))
+        query = dict(pair.split("=") for pair in back[page.query].split("&"))
+        again = page.open_link(SimpleNamespace(query_params=query))
+        made, asked = model.calls
+        assert (asked.seed, asked.num_variations) == (made.seed, 3)
+        np.testing.assert_array_equal(asked.mask, made.mask)
+        np.testing.assert_array_equal(asked.frames[0].matrix, made.frames[0].matrix)
+        assert again[page.seed] == made.seed and again[page.query] == back[page.query]
+        # A repainted one cannot be told by an address.
+        edited = page.press_edit("Longer hair", visit, repainted(LAYOUT), 0, 1)
+        assert not edited[page.query] and not edited[page.share].visible
 
     @pytest.mark.parametrize("query", [{}, {"example": "../secret"}, {"seed": "1"}])
     def test_an_address_without_an_example_opens_the_plain_page(self, page, query):
@@ -440,7 +467,7 @@ class TestExamples:
 
     def test_a_visitors_own_photo_gets_no_link(self, page, visit, model):
         shown = press_restore(page, visit)
-        assert not shown[page.example] and not shown[page.share].visible
+        assert not shown[page.query] and not shown[page.share].visible
 
 
 def test_endpoints_take_and_give_plain_pictures(app, model, photo_file, tmp_path):

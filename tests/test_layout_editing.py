@@ -42,6 +42,18 @@ def test_edits_give_layouts_and_leave_the_given_one_alone(layout, name):
     np.testing.assert_array_equal(layout, before)
 
 
+def test_shorter_hair_ends_beside_the_lips_closed_too(layout):
+    layout[150:250, 40:62] = ID["hair"]
+    high = layout.copy()
+    high[184:198, 104:152] = ID["skin"]
+    high[164:170, 104:152], high[170:178, 104:152] = ID["upper lip"], ID["lower lip"]
+    ends = [
+        np.flatnonzero(area(EDITS["Shorter hair"](face), "hair")[:, :66].any(1)).max()
+        for face in (high, layout)
+    ]
+    assert 10 < ends[1] - ends[0] < 40
+
+
 @pytest.mark.parametrize("name", EDITS)
 def test_edits_bear_an_empty_layout(name):
     assert EDITS[name](np.zeros((256, 256), np.uint8)).shape == (256, 256)

@@ -120,7 +120,7 @@ def test_an_example_opens_with_its_result_and_a_link_of_its_own(open_page, page_
     page = open_page()
     page.locator("#examples button").filter(has_text="Half of the face").click()
     _, restored = shown_result(page)
-    page.get_by_role("button", name="Link to this example").click()
+    page.get_by_role("button", name="Link to this result").click()
     link = page.locator("#link input, #link textarea").first
     link.wait_for()
     page.wait_for_function("() => document.querySelector('#link input, #link textarea').value")
