@@ -50,11 +50,10 @@ _LEAST_POWER = 0.01
 _SOFT_BLURS = 0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 3.4
 """What the hole is blurred by, in pixels of the aligned face: the first one that is enough."""
 
-_EDGE_LEVELS = ((4, 3, 12), (1.5, 1.5, 6), (0.5, 0.7, 4), (0.3, 0.3, 3))
-"""Blur, width of the ring that is looked at, and reach of `match_edge`, in pixels of the aligned face."""
-
-_LARGEST_JUMP = 40
-"""A larger difference is another thing beside the hole, not another brightness; in levels of 255."""
+_EDGE_LEVELS = ((4, 3, 12, 10), (1.5, 1.5, 6, 10), (0.5, 0.7, 4, 20), (0.3, 0.3, 3, 40))
+"""Blur, width of the ring that is looked at and reach of `match_edge`, in pixels of the aligned face; and its
+largest jump, in levels of 255: a larger one is another thing beside the hole, not another brightness.
+"""
 
 _FINEST_STEP = 4
 """Where a pixel of the networks is more photo pixels wide, a smaller picture is worked on."""
@@ -318,27 +317,27 @@ def coarsen(step, *pictures):
 def _edge_offset(photo, painted, hole, step):
     """What `match_edge` adds, H x W x 3 int16; nothing far from the hole."""
     levels = [
-        (max(0.6, sigma * step), max(1, ring * step), max(2, reach * step))
-        for sigma, ring, reach in _EDGE_LEVELS
+        (max(0.6, sigma * step), max(1, ring * step), max(2, reach * step), largest)
+        for sigma, ring, reach, largest in _EDGE_LEVELS
     ]
     offset = np.zeros(painted.shape, np.int16)
     # The blurs end at four times their width.
-    near = around(hole, math.ceil(max(ring + 4 * sigma for sigma, ring, _ in levels)) + 2)
+    near = around(hole, math.ceil(max(ring + 4 * sigma for sigma, ring, *_ in levels)) + 2)
     hole = hole[near].astype(np.uint8)
     outside = cv2.distanceTransform(1 - hole, cv2.DIST_L2, 3)
     inside = cv2.distanceTransform(hole, cv2.DIST_L2, 3)
     by_level = []
-    for sigma, ring, reach in levels:
+    for sigma, ring, reach, largest in levels:
         at_edge = np.float32((outside > 0) & (outside <= ring))
         spread = cv2.GaussianBlur(at_edge, (0, 0), sigma)
         share = cv2.exp(inside / -reach) / np.maximum(spread, 1e-6) * (spread > 1e-6)
-        by_level.append((sigma, at_edge, share))
+        by_level.append((sigma, largest, at_edge, share))
     # Plane by plane: what is the same for all three is worked out once, and nothing is broadcast.
     for channel in range(3):
         known, plane = (np.float32(picture[near][..., channel]) for picture in (photo, painted))
         result = plane.copy()
-        for sigma, at_edge, share in by_level:
-            jump = np.clip(known - result, -_LARGEST_JUMP, _LARGEST_JUMP) * at_edge
+        for sigma, largest, at_edge, share in by_level:
+            jump = np.clip(known - result, -largest, largest) * at_edge
             result += cv2.GaussianBlur(jump, (0, 0), sigma) * share
         offset[near][..., channel] = np.rint(result - plane)
     return offset

@@ -321,3 +321,15 @@ def test_a_step_in_brightness_at_the_edge_is_evened_out_and_far_inside_nothing_c
     # A face that is enlarged much is matched on a smaller picture.
     large = match_edge(photo, painted, hole, 9)
     assert abs(large[60:240, 60].astype(int) - 140).max() <= 6
+
+
+def test_a_thing_beside_the_hole_is_not_smeared_into_it():
+    """The end of a brow, which the networks paint elsewhere."""
+    photo = np.full((256, 256, 3), 180, np.uint8)
+    hole = np.zeros((256, 256), bool)
+    hole[60:240, 60:240] = True
+    painted = photo.copy()
+    photo[100:108, 54:60] = 60
+    offset = match_edge(photo, painted, hole, 1).astype(int)[..., 0] - 180
+    assert offset[100:108, 60].max() < -10  # no step where it touches the hole
+    assert offset[90:118, 68:].min() > -5
