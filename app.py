@@ -236,9 +236,7 @@ class Visit:
 
     def restored(self, attempt):
         """An attempt's restored photo."""
-        pixels, mask = self.photo.pixels.copy(), self.mask_of(attempt)
-        pixels[mask] = attempt.filling
-        return replace(self.photo, pixels=pixels, edited=self.photo.edited or bool(mask.any()))
+        return self.photo.with_filling(attempt.filling, self.mask_of(attempt))
 
     @property
     def pictures(self):

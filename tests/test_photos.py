@@ -338,6 +338,20 @@ def test_colours_are_seen_and_painted_through_the_profile(tmp_path):
     assert (written[0, 0] == (255, 0, 0)).all()
 
 
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "CMYK"])
+def test_a_filled_photo_is_seen_as_if_it_was_read_anew(picture, mode):
+    profile = swapped_profile() if "RGB" in mode else None
+    pixels = np.array(picture.convert(mode)).reshape(24, 40, len(mode))
+    mask = np.zeros((24, 40), bool)
+    mask[5:9, 10:30] = True
+    photo = Photo(pixels, mode, profile)
+    unseen = photo.filled(255 - np.asarray(picture), mask)
+    assert photo.rgb.shape == (24, 40, 3)
+    seen = photo.filled(255 - np.asarray(picture), mask)
+    np.testing.assert_array_equal(seen.pixels, unseen.pixels)
+    np.testing.assert_array_equal(seen.rgb, unseen.rgb)
+
+
 def test_a_profile_for_other_channels_or_a_damaged_one_is_no_obstacle(tmp_path, picture):
     picture.convert("L").save(tmp_path / "grey.png", icc_profile=swapped_profile())
     assert np.array_equal(Photo.open(tmp_path / "grey.png").rgb[..., 1], picture.convert("L"))
