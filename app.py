@@ -680,10 +680,8 @@ class Page:
                     format="png",
                     interactive=False,
                     visible=False,
-                    buttons=[
-                        "download",
-                        "fullscreen",
-                    ],  # not Gradio's "share", which sends it to another server
+                    # Not Gradio's "share", which sends the picture to another server.
+                    buttons=["download", "fullscreen"],
                     elem_id="sheet",
                 )
             with gr.Column(min_width=320):
@@ -821,9 +819,8 @@ class Page:
         results, seconds = timed(
             restore, visit.photo, visit.mask, seed=seed, count=variation, frames=[example.frame]
         )
-        updates = self._add_attempts(
-            visit, visit.mask, results[-1:], seed, seconds, "seed {seed}", first=variation
-        )
+        title = "seed {seed}" + (f", variation {variation}" if variation > 1 else "")
+        updates = self._add_attempts(visit, visit.mask, results[-1:], seed, seconds, title, first=variation)
         return shown | updates | {self.seed: seed}
 
     def start_over(self):

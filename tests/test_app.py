@@ -457,6 +457,7 @@ class TestExamples:
         np.testing.assert_array_equal(asked.mask, made.mask)
         np.testing.assert_array_equal(asked.frames[0].matrix, made.frames[0].matrix)
         assert again[page.seed] == made.seed and again[page.query] == back[page.query]
+        assert again[page.visit].attempt.title == "2 · seed 1, variation 3"
         # A repainted one cannot be told by an address.
         edited = page.press_edit("Longer hair", visit, repainted(LAYOUT), 0, 1)
         assert not edited[page.query] and not edited[page.share].visible
