@@ -198,13 +198,14 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing():
 
 
 def test_faces_are_drawn_by_name_class_and_label(tmp_path):
-    labels = torch.zeros(3, SIZE, SIZE, dtype=torch.uint8)
+    labels = torch.zeros(4, SIZE, SIZE, dtype=torch.uint8)
     labels[1, :10, :10] = CLASSES.index("hat")
     labels[2, 9, 9] = CLASSES.index("hat")  # a speck is no hat
-    labels[1:, 0, 0] = UNLABELLED
-    faces = Faces(["x/celeba-1", "celeba-2", "other"], torch.zeros(3, SIZE, SIZE, 3), labels, labels > 0)
+    labels[3] = UNLABELLED
+    names = ["x/celeba-1", "celeba-2", "other", "another"]
+    faces = Faces(names, torch.zeros(4, SIZE, SIZE, 3), labels, labels > 0)
     options = make_options(tmp_path, weight=[("celeba", 3.0)], weight_class=[("hat", 4.0)], share_labelled=2)
-    assert loop._sampling_weights(faces, options).tolist() == [5, 12, 1]
+    assert loop._sampling_weights(faces, options).tolist() == [5, 14, 3, 1]
     with pytest.raises(ValueError, match="no class moustache; the classes are background, skin"):
         loop._sampling_weights(faces, make_options(tmp_path, weight_class=[("moustache", 2.0)]))
 
