@@ -742,8 +742,7 @@ class Page:
         for button, handler in ((self.invert, self.invert_mask), (self.surprise, self.randomize_mask)):
             on(after_sending(button.click, self.editor, self.painted), handler, drawn, mask_parts)
         painted = after_sending(self.save.click, self.editor, self.painted)
-        saved = on(painted, self.save_mask, drawn, self.mask_file)
-        saved.success(None, js=DOWNLOAD.format(self.mask_file.elem_id), api_visibility="private")
+        on_download(painted, self.save_mask, drawn, self.mask_file)
         on(self.clear.click, self.clear_mask, self.visit, mask_parts)
         on(self.mask_upload.upload, self.use_mask_file, [self.visit, self.mask_upload], mask_parts)
 
@@ -778,8 +777,7 @@ class Page:
         on(self.attempts.select, self.return_to, self.visit, attempt_parts)
         viewed = [self.visit, self.view, self.left, self.right]
         on(self.view.input, self.switch_view, viewed, [self.visit, self.result, self.slider, self.attempts])
-        saved = on(self.download.click, self.save_result, self.visit, self.result_file, wait_on=self.result)
-        saved.success(None, js=DOWNLOAD.format(self.result_file.elem_id), api_visibility="private")
+        on_download(self.download.click, self.save_result, self.visit, self.result_file, wait_on=self.result)
         for side in (self.left, self.right):
             on(
                 side.input,
@@ -819,8 +817,9 @@ class Page:
         results, seconds = timed(
             restore, visit.photo, visit.mask, seed=seed, count=variation, frames=[example.frame]
         )
-        title = "seed {seed}" + (f", variation {variation}" if variation > 1 else "")
-        updates = self._add_attempts(visit, visit.mask, results[-1:], seed, seconds, title, first=variation)
+        updates = self._add_attempts(
+            visit, visit.mask, results[-1:], seed, seconds, "seed {seed}", first=variation
+        )
         return shown | updates | {self.seed: seed}
 
     def start_over(self):
@@ -1024,7 +1023,7 @@ class Page:
                 mask,
                 each.frames,
                 title=f"{visit.made + number + 1} · {title.format(seed=seed)}"
-                + (f", variation {first + number}" if len(results) > 1 else ""),
+                + (f", variation {first + number}" if len(results) > 1 or first > 1 else ""),
                 predicted=each.layout if predicted is None else predicted,
                 layout=each.layout,
                 seed=seed,
@@ -1183,6 +1182,12 @@ def on(event, handler, inputs, outputs, wait_on=None, **options):
         api_visibility="private",
         **options,
     )
+
+
+def on_download(event, handler, inputs, button, wait_on=None):
+    """The same for a handler that makes a file, which a hidden download button then hands out."""
+    made = on(event, handler, inputs, button, wait_on)
+    made.success(None, js=DOWNLOAD.format(button.elem_id), api_visibility="private")
 
 
 def on_model(event, handler, inputs, outputs, wait_on):

@@ -3,6 +3,7 @@
 import argparse
 import glob
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +61,12 @@ def restore(options):
     if not files:
         raise ValueError(f"There is no photo in {source}.")
     failures = []
+    stems = Counter(file.stem for file in files)
     for file in tqdm(files, unit="photo"):
-        found = sorted(masks.glob(f"{glob.escape(file.stem)}.*"))
-        mask = next(iter(found), None) if masks.is_dir() else masks
+        pattern = f"{glob.escape(file.stem)}.*"
+        mask = next(iter(sorted(masks.glob(pattern))), None) if masks.is_dir() else masks
         # Of photos that differ by their format only, neither shall overwrite what was made of the other.
-        name = file.stem if [other.stem for other in files].count(file.stem) == 1 else file.name
+        name = file.stem if stems[file.stem] == 1 else file.name
         layout_out = Path(options.layout_out) / f"{name}.png" if options.layout_out else None
         try:
             if mask is None:

@@ -47,7 +47,8 @@ class Faces:
     @property
     def labelled(self):
         """N bool: which faces have a label map."""
-        return (self.labels != UNLABELLED).flatten(1).any(1)
+        # Face by face: the answers for all pixels of all faces would take as much memory as their labels.
+        return torch.stack([(label != UNLABELLED).any() for label in self.labels])
 
 
 def read_faces(paths, size=256, limit=None, progress=False):
