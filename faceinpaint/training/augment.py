@@ -1,5 +1,6 @@
 """Training batches: faces drawn, warped, recoloured and given a hole, by batched tensor operations."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,9 @@ EMPTY_SHARE = 0.08
 
 OLD_SHARE = 0.16
 """Share of samples that lose their colours as old prints do."""
+
+SHADED_SHARE = 0.1
+"""Share of samples of which one side lies in shadow, with a soft or a hard edge."""
 
 PART_SHARE = 0.25
 """Share of samples whose hole is a facial part."""
@@ -104,7 +108,7 @@ def draw_batch(faces, bank, indices, size, generator, moved_share=0.5):
             labels[:moved, None].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False
         )[:, 0].long()
 
-    image = _recolour(image, uniform)
+    image = _recolour(_shade(image, uniform), uniform)
     hole = _draw_holes(labels, bank, size, uniform, generator)
     return Batch(image, labels, hole * valid, valid)
 
@@ -117,6 +121,17 @@ def degrade(image, generator):
     blurred = F.interpolate(F.avg_pool2d(image, 2), size=image.shape[-2:], mode="bilinear")
     image = torch.where(choice < 0.15, blurred, image)
     return torch.where((choice > 0.1) & (choice < 0.3), (image + amount * grain).clamp(-1, 1), image)
+
+
+def _shade(image, uniform):
+    """A straight shadow on some, as a lamp or a window casts it: portraits are lit from the front."""
+    count, size = len(image), image.shape[-1]
+    angle = uniform(count, 1, 1, high=2 * math.pi)
+    side = torch.linspace(-1, 1, size, device=image.device)
+    beyond = angle.cos() * side + angle.sin() * side[:, None] - uniform(count, 1, 1, low=-0.5, high=0.5)
+    dark = torch.sigmoid(beyond / uniform(count, 1, 1, low=0.01, high=0.3))
+    depth = (uniform(count, 1, 1) < SHADED_SHARE) * uniform(count, 1, 1, low=0.2, high=0.7)
+    return (1 + image) * (1 - depth * dark)[:, None] - 1
 
 
 def _recolour(image, uniform):

@@ -3,7 +3,7 @@ import torch
 
 from faceinpaint.datasets import UNLABELLED, Faces
 from faceinpaint.semantics import CLASSES
-from faceinpaint.training.augment import EMPTY_SHARE, PART_SHARE, Batch, degrade, draw_batch
+from faceinpaint.training.augment import EMPTY_SHARE, PART_SHARE, SHADED_SHARE, Batch, degrade, draw_batch
 
 SIZE = 32
 HAIR, LEFT_EYE, RIGHT_EYE = (CLASSES.index(name) for name in ("hair", "left eye", "right eye"))
@@ -83,6 +83,15 @@ def test_colours_vary(faces, bank):
     levels = draw(faces, bank, 80).image[40:].amax((1, 2, 3))
     unchanged = (levels - (220 / 127.5 - 1)).abs() < 1e-5
     assert 0.3 < unchanged.float().mean() < 0.9
+
+
+def test_some_lie_half_in_shadow(faces, bank):
+    faces.images.fill_(200)
+    images = draw(faces, bank, 400).image[200:].mean(1) + 1
+    # Whatever else is done to colours is done to all of an even picture alike.
+    uneven = images.amax((1, 2)) / images.amin((1, 2)) > 1.15
+    assert float(uneven.float().mean()) == pytest.approx(SHADED_SHARE, abs=0.05)
+    assert images[uneven].amin() > 0
 
 
 def test_shares_of_the_kinds_of_holes(faces, bank):
