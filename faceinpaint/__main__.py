@@ -1,18 +1,15 @@
 """The command line, `python -m faceinpaint COMMAND`: restore, evaluate, benchmark, label, train, ablate."""
 
 import argparse
-import glob
 import sys
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from . import benchmark, examples, photos
 from .evaluation import command as evaluation
-from .pipeline import FaceInpainter
+from .pipeline import MAX_VARIATIONS, FaceInpainter
 from .semantics import layout_to_picture
 
 
@@ -57,20 +54,17 @@ def restore(options):
         _restore_file(inpainter, source, masks, out, source.stem, options, options.layout_out)
         return
     out.mkdir(parents=True, exist_ok=True)
-    files = sorted(file for file in source.iterdir() if file.suffix.lower() in photos.SUFFIXES)
+    files = _pictures_in(source)
     if not files:
         raise ValueError(f"There is no photo in {source}.")
     failures = []
     stems = Counter(file.stem for file in files)
     for file in tqdm(files, unit="photo"):
-        pattern = f"{glob.escape(file.stem)}.*"
-        mask = next(iter(sorted(masks.glob(pattern))), None) if masks.is_dir() else masks
         # Of photos that differ by their format only, neither shall overwrite what was made of the other.
         name = file.stem if stems[file.stem] == 1 else file.name
         layout_out = Path(options.layout_out) / f"{name}.png" if options.layout_out else None
         try:
-            if mask is None:
-                raise ValueError(f"There is no mask named {file.stem} in {masks}.")
+            mask = _mask_of(file, masks) if masks.is_dir() else masks
             _restore_file(inpainter, file, mask, out, name, options, layout_out)
         except ValueError as error:
             failures.append(f"{file.name}: {error}")
@@ -78,37 +72,68 @@ def restore(options):
         raise ValueError("\n".join([f"{len(failures)} of {len(files)} photos failed.", *failures]))
 
 
+def _pictures_in(folder):
+    """The files of a folder whose names end as a picture's, sorted."""
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in photos.SUFFIXES)
+
+
+def _mask_of(photo, folder):
+    """The mask of a photo's name, of the same format where there are several."""
+    masks = [file for file in _pictures_in(folder) if file.stem == photo.stem]
+    if not masks:
+        raise ValueError(f"There is no mask named {photo.stem} in {folder}.")
+    return min(masks, key=lambda mask: mask.name != photo.name)
+
+
 def _restore_file(inpainter, photo, mask, out, name, options, layout_out):
     """Restore one photo; `out` is a picture to write, or a folder for one called `name` and a suffix."""
-    layout = None
-    if options.layout:
-        layout = np.asarray(Image.open(options.layout))
-    result = inpainter(
-        photos.Photo.open(photo),
+    photo = photos.Photo.open(photo)
+    if out.is_dir():
+        out = out / f"{name}{photo.suffix}"
+    paths = [
+        [_numbered(Path(path), number) for path in (out, layout_out) if path]
+        for number in range(1, options.variations + 1)
+    ]
+    # Only the first were named by the user: what goes by the further names may be another's.
+    for path in sum(paths[1:], []):
+        if path.exists():
+            raise ValueError(f"{path} is there already. Move it away, or choose another name for -o.")
+    results = inpainter(
+        photo,
         photos.read_mask(mask),
-        layout=layout,
+        layout=photos.read_layout_file(options.layout) if options.layout else None,
         align=not options.aligned,
         seed=options.seed,
+        num_variations=options.variations,
     )
-    if out.is_dir():
-        out = out / f"{name}{result.photo.suffix}"
-    for path in filter(None, (out, layout_out)):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    result.photo.save(out)
-    if layout_out:
-        layout_to_picture(result.layout).save(layout_out)
-    for note in result.notes:
+    results = results if options.variations > 1 else [results]
+    for result, (picture, *layouts) in zip(results, paths, strict=True):
+        for path in (picture, *layouts):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        result.photo.save(picture)
+        for path in layouts:
+            layout_to_picture(result.layout).save(path)
+    for note in results[0].notes:
         print(note)
+
+
+def _numbered(path, number):
+    """Where variation `number` of a restoration goes: the first to `path`, the others beside it."""
+    return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def _add_restore_arguments(parser):
     parser.add_argument("photo", help="a photo, or a folder of photos")
     parser.add_argument("--mask", required=True, help="its mask, white = fill; or a folder of masks")
     parser.add_argument("-o", "--out", required=True, help="picture, or folder, to write")
-    parser.add_argument("--layout", help="label map (class ids, 256 x 256) to paint from")
+    parser.add_argument("--layout", help="layout to paint from: class ids or the classes' colours, 256 x 256")
     parser.add_argument("--layout-out", help="write the layout's picture here (a folder, for a folder)")
     parser.add_argument("--aligned", action="store_true", help="the photo already is an aligned face")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--variations", type=int, default=1, choices=range(1, MAX_VARIATIONS + 1),
+        help="how many faces for the same hole; the likeliest goes to OUT, the others beside it, numbered",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="another one gives other variations")
 
 
 if __name__ == "__main__":

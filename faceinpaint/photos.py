@@ -1,4 +1,4 @@
-"""Photos and masks from files and back, with a kind sentence for every file that is not one."""
+"""Photos, masks and layouts from files and back, with a kind sentence for every file that is not one."""
 
 import contextlib
 import functools
@@ -13,7 +13,9 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 from pillow_heif import from_bytes, open_heif, register_heif_opener
 
+from .alignment import LAYOUT_SIZE
 from .provenance import PNG_CHUNK, mark
+from .semantics import PALETTE, SAME_COLOUR, picture_to_layout
 
 register_heif_opener()
 
@@ -83,27 +85,11 @@ class Photo:
         """Read a file.
 
         Raises:
-            ValueError: no such file, not a picture, damaged, or more than 50 megapixels.
+            ValueError: no such file, not a picture, damaged, more than 50 megapixels, or colours of a kind or
+                depth that would be lost.
         """
-        name = Path(path).name
-        try:
-            with _plugin_errors():
-                picture = Image.open(path, formats=_READ)
-            with picture:
-                _check_pixels(name, picture.width * picture.height)
-                return cls._from_pil(picture, path)
-        except FileNotFoundError as error:
-            # Without its folder: that of an upload is none of the visitor's concern.
-            raise ValueError(f"There is no file {name}.") from error
-        except Image.DecompressionBombError as error:
-            raise ValueError(
-                f"{name} has far too many pixels; "
-                f"at most {MAX_PIXELS // 1_000_000} megapixels can be handled."
-            ) from error
-        except (UnidentifiedImageError, IsADirectoryError) as error:
-            raise ValueError(f"{name} is not a picture that can be opened.") from error
-        except _DAMAGED as error:
-            raise ValueError(f"{name} is damaged and cannot be read to its end.") from error
+        with _open_picture(path) as picture:
+            return cls._from_pil(picture, path)
 
     @classmethod
     def of(cls, image):
@@ -142,6 +128,7 @@ class Photo:
     def _from_pil(cls, image, path=None):
         # Pillow gives 8 bits of deeper colours, and forgets a PNG's or TIFF's depth when it decodes.
         bits = _deep_bits(image, path) if path else 8
+        grey = bool(path) and "LA;16" in str(image.tile[:1])
         with _plugin_errors():
             image.load()
         jpeg, heif = None, None
@@ -162,6 +149,9 @@ class Photo:
             heif["bit_depth"] = bits
         else:
             pixels, mode = _read_deep(path, bits)
+            if grey:
+                # OpenCV makes colours of the grey, which its profile would not fit.
+                pixels, mode = pixels[..., 2:], "LA"
         return cls(_turn(pixels, orientation), mode, profile, image.format, jpeg, heif)
 
     @property
@@ -267,7 +257,7 @@ class Photo:
                 image, profile = _to_pil(colour, "RGBA" if "A" in self.mode else "RGB"), None
             image.info = {}
             image.save(path, format, icc_profile=profile, **options)
-        except (ValueError, OSError, cv2.error) as error:
+        except (ValueError, OSError) as error:
             raise ValueError(f"{path} cannot be written: {error}") from error
 
     @property
@@ -308,20 +298,46 @@ class Photo:
         return image.convert(mode)
 
     def _deep_png(self):
-        """16-bit colours as a PNG file, which Pillow cannot write."""
-        codes = {"RGB": cv2.COLOR_RGB2BGR, "RGBA": cv2.COLOR_RGBA2BGRA}
-        done, data = cv2.imencode(".png", cv2.cvtColor(self.pixels, codes[self.mode]))
-        if not done:
-            raise OSError("OpenCV cannot write it")
-        chunks = [b"iCCPICC profile\0\0" + zlib.compress(self.profile)] if self.profile else []
+        """16-bit colours, or grey and opacity, as a PNG file, which Pillow cannot write."""
+        height, width = self.pixels.shape[:2]
+        levels = self.pixels.astype(">u2").view(np.uint8).reshape(height, -1)
+        # Rows say, after a 2, by how much they differ from the row above: that takes less space.
+        rows = np.diff(np.pad(levels, ((1, 0), (1, 0))), axis=0)
+        rows[:, 0] = 2
+        # Photos get no smaller by the default strategy, which takes twice as long.
+        packer = zlib.compressobj(1, strategy=zlib.Z_RLE)
+        kind = {"RGB": 2, "LA": 4, "RGBA": 6}[self.mode]
+        chunks = [b"IHDR" + struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)]
+        chunks += [b"iCCPICC profile\0\0" + zlib.compress(self.profile)] if self.profile else []
         chunks += [PNG_CHUNK] if self.edited else []
-        added = b"".join(
+        chunks += [b"IDAT" + packer.compress(rows) + packer.flush(), b"IEND"]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(
             struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
             for chunk in chunks
         )
-        data = data.tobytes()
-        # After the signature and the header chunk, 8 and 25 bytes.
-        return data[:33] + added + data[33:]
+
+
+@contextlib.contextmanager
+def _open_picture(path):
+    """A file as a PIL image, not decoded yet; errors, of its use too, are those of `Photo.open`."""
+    name = Path(path).name
+    try:
+        with _plugin_errors():
+            picture = Image.open(path, formats=_READ)
+        with picture:
+            _check_pixels(name, picture.width * picture.height)
+            yield picture
+    except FileNotFoundError as error:
+        # Without its folder: that of an upload is none of the visitor's concern.
+        raise ValueError(f"There is no file {name}.") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"{name} has far too many pixels; at most {MAX_PIXELS // 1_000_000} megapixels can be handled."
+        ) from error
+    except (UnidentifiedImageError, IsADirectoryError) as error:
+        raise ValueError(f"{name} is not a picture that can be opened.") from error
+    except _DAMAGED as error:
+        raise ValueError(f"{name} is damaged and cannot be read to its end.") from error
 
 
 def read_photo(path):
@@ -329,29 +345,66 @@ def read_photo(path):
     return Image.fromarray(Photo.open(path).rgb)
 
 
+def read_layout_file(path):
+    """Class ids, H x W of whole numbers, of a picture of them or of the classes' colours.
+
+    Raises:
+        ValueError: it is not a picture of 256 x 256, or its colours are others.
+    """
+    with _open_picture(path) as picture:
+        name = Path(path).name
+        if picture.size != (LAYOUT_SIZE, LAYOUT_SIZE):
+            # Before its colours are looked up: a photo has millions of them.
+            raise ValueError(
+                f"The layout {name} is {picture.width} x {picture.height} pixels; "
+                f"it must be {LAYOUT_SIZE} x {LAYOUT_SIZE}, one for each of the aligned face."
+            )
+        ids = np.asarray(picture)
+        if picture.mode not in ("P", "RGB", "RGBA"):
+            return ids
+        colours = np.asarray(picture.convert("RGB"))
+    layout = picture_to_layout(colours)
+    # Soft edges are of other colours, and so is all of a photo.
+    own = abs(colours - PALETTE[layout].astype(int)).max(-1) <= SAME_COLOUR
+    if own.mean() > 0.5:
+        return layout
+    if picture.mode == "P":
+        # Its palette is but how a program shows the ids.
+        return ids
+    raise ValueError(f"The colours of {name} are not those of the layout's classes.")
+
+
 def read_mask(path):
     """Open a mask as an H x W bool array: true where the picture is brighter than mid-grey.
 
-    Where some of it is transparent, true where it is not: strokes of whatever colour on an empty layer.
+    Strokes of whatever colour on an empty layer are true all over.
+
+    Raises:
+        ValueError: see `Photo.open`; or it is a picture with a part cut out, which could mean either.
     """
     photo = Photo.open(path)
+    bright = np.asarray(Image.fromarray(photo.rgb).convert("L")) > 127
+    if "A" not in photo.mode:
+        return bright
     opacity = photo.pixels[..., -1]
-    if "A" in photo.mode and opacity.min() < np.iinfo(opacity.dtype).max:
-        return opacity > 0
-    return np.asarray(Image.fromarray(photo.rgb).convert("L")) > 127
+    return (opacity > 0) & (bright | _are_strokes(photo.rgb, opacity))
 
 
 def check_mask(mask, image):
     """A mask, an array or PIL image, as an H x W bool array of the image's size, true where it is not 0.
 
-    Of a PIL image in colour that is its brightness; its opacity where some of it is transparent.
+    Of a PIL image in colour that is its brightness; strokes on an empty layer are true all over.
 
     Raises:
-        ValueError: it is of another size or shape, or holds something that is not a number.
+        ValueError: it is of another size or shape, holds something that is not a number, or is a picture with
+            a part cut out, which could mean either.
     """
     if isinstance(mask, Image.Image) and mask.has_transparency_data:
         layer = mask.convert("RGBA")
-        mask = layer.getchannel("A") if layer.getextrema()[3][0] < 255 else layer.convert("L")
+        colours, opacity = np.split(np.asarray(layer), [3], axis=2)
+        opacity = opacity[..., 0]
+        bright = np.asarray(layer.convert("L")) != 0
+        mask = (opacity > 0) & (bright | _are_strokes(colours, opacity))
     elif isinstance(mask, Image.Image) and len(mask.getbands()) + (mask.mode == "P") > 1:
         mask = mask.convert("L")
     mask = np.asarray(mask)
@@ -367,6 +420,34 @@ def check_mask(mask, image):
     if not (np.issubdtype(mask.dtype, np.bool_) or np.isfinite(mask).all()):
         raise ValueError("The mask holds something that is not a number.")
     return mask != 0
+
+
+def _are_strokes(colours, opacity):
+    """Whether a mask is told by where it is painted, not by its colours.
+
+    Args:
+        colours: H x W x 3 uint8.
+        opacity: H x W, uint8 or uint16.
+
+    Raises:
+        ValueError: it is neither strokes nor black and white.
+    """
+    clear = opacity == 0
+    if not clear.any():
+        return False
+    # Where opacity is low, colours are not exact; a layer may be faded as a whole.
+    painted = colours[opacity >= opacity.max() / 2]
+    bright = cv2.cvtColor(painted[None], cv2.COLOR_RGB2GRAY) > 127
+    if bright.all() or not bright.any():
+        return True
+    if (np.ptp(painted, 1) < 32).mean() > 0.9:
+        return False
+    if clear.mean() < 0.5:
+        raise ValueError(
+            "This mask is a picture with a part cut out, so it does not tell what to fill. "
+            "Make it white where to fill and black elsewhere, or paint on an empty layer in one colour."
+        )
+    return True
 
 
 @contextlib.contextmanager
@@ -398,7 +479,10 @@ def _deep_bits(image, path):
         if not flags & 0x40 or not cv2.haveImageReader(str(path)):
             return 8
         return 12 if flags & 0x20 else 10
-    return 16 if ";16" in str(image.tile[:1]) and image.mode in ("RGB", "RGBA", "LA") else 8
+    deep = ";16" in str(image.tile[:1])
+    if deep and image.mode == "CMYK":
+        raise ValueError("CMYK of 16 bits cannot be read. Save it with 8 bits, or as RGB, and try again.")
+    return 16 if deep and image.mode in ("RGB", "RGBA") else 8
 
 
 def _read_deep(path, bits):
@@ -437,7 +521,11 @@ def _read_pixels(image):
         pixels = np.asarray(image)
         if pixels.min(initial=0) < 0 or pixels.max(initial=0) > 65535:
             raise ValueError("Pictures with 32 bits a pixel cannot be read. Save it with 8 or 16 bits.")
-        return pixels.astype(np.uint16)[..., None], "L"
+        pixels = pixels.astype(np.uint16)[..., None]
+        if not image.has_transparency_data:
+            return pixels, "L"
+        opacity = np.where(pixels == image.info["transparency"], 0, 65535)
+        return np.dstack([pixels, opacity.astype(np.uint16)]), "LA"
     if mode == "F" or mode == "LAB":
         raise ValueError("The colours of this picture cannot be read. Save it as 8-bit RGB and try again.")
     if mode in ("1", "L"):

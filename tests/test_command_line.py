@@ -12,7 +12,7 @@ from faceinpaint.checkpoint import save_network
 from faceinpaint.datasets import read_faces
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.pipeline import FaceInpainter
-from faceinpaint.semantics import picture_to_layout
+from faceinpaint.semantics import layout_to_picture, picture_to_layout
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,6 +48,8 @@ def folder(tmp_path, monkeypatch):
     Path("text.png").write_text("this is a text")
     Path("half.png").write_bytes(Path("photo.png").read_bytes()[:6000])
     Image.fromarray(np.zeros((256, 256), np.uint8)).save("layout.png")
+    Image.fromarray(rng.integers(0, 256, (256, 256, 3)).astype(np.uint8)).save("face.png")
+    Image.fromarray(rng.integers(0, 19, (256, 256)).astype(np.uint8)).convert("RGB").save("ids.png")
     Path("nothing").mkdir()
     return tmp_path
 
@@ -94,6 +96,64 @@ class TestRestore:
         assert restore(*arguments, "--layout", "layout.png", "--layout-out", "used.png") == 0
         assert (picture_to_layout(Image.open("used.png")) == 0).all()
 
+    def test_the_layout_that_it_writes_is_one_to_paint_from(self, folder, loaded):
+        arguments = "photo.png", "--mask", "mask.png"
+        assert restore(*arguments, "-o", "out.png", "--layout-out", "used.png") == 0
+        assert restore(*arguments, "-o", "again.png", "--layout", "used.png") == 0
+        assert np.array_equal(Image.open("again.png"), Image.open("out.png"))
+
+    @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+    def test_a_layout_in_colours_is_painted(self, folder, loaded, mode):
+        layout = (
+            np.random.default_rng(0).integers(0, 19, (16, 16)).astype(np.uint8).repeat(16, 0).repeat(16, 1)
+        )
+        picture = layout_to_picture(layout)
+        # Editors and optimisers of PNG files save so few colours as a palette.
+        picture = picture.quantize(19) if mode == "P" else picture.convert(mode)
+        picture.save("given.png")
+        given = "--layout", "given.png", "--layout-out", "used.png"
+        assert restore("photo.png", "--mask", "mask.png", "-o", "out.png", *given) == 0
+        assert np.array_equal(picture_to_layout(Image.open("used.png")), layout)
+
+    def test_class_ids_in_another_palette_stay_class_ids(self, folder, loaded):
+        ids = np.random.default_rng(0).integers(0, 19, (256, 256)).astype(np.uint8)
+        layout = Image.fromarray(ids)
+        layout.putpalette(np.random.default_rng(1).integers(0, 256, 768).tolist())
+        layout.save("layout.png")
+        arguments = "photo.png", "--mask", "mask.png", "-o", "out.png"
+        assert restore(*arguments, "--layout", "layout.png", "--layout-out", "used.png") == 0
+        assert np.array_equal(picture_to_layout(Image.open("used.png")), ids)
+
+    def test_variations_lie_beside_the_first(self, folder, loaded, inpainter):
+        arguments = "photo.png", "--mask", "mask.png", "--seed", 3, "--variations", 3
+        assert restore(*arguments, "-o", "new/out.png", "--layout-out", "layouts/a.png") == 0
+        photo, mask = np.asarray(Image.open("photo.png")), np.asarray(Image.open("mask.png"))
+        expected = inpainter(photo, mask, align=False, seed=3, num_variations=3)
+        for result, number in zip(expected, ("", "-2", "-3"), strict=True):
+            assert np.array_equal(Image.open(f"new/out{number}.png"), result.image)
+            assert np.array_equal(picture_to_layout(Image.open(f"layouts/a{number}.png")), result.layout)
+        assert len(list(Path("new").iterdir())) == len(list(Path("layouts").iterdir())) == 3
+
+    @pytest.mark.parametrize("there", ["out-2.png", "layout-3.png"])
+    def test_variations_never_overwrite_a_file(self, folder, loaded, capsys, there):
+        """Nobody named it: it may be another photo."""
+        Image.open("photo.png").save(there)
+        arguments = "photo.png", "--mask", "mask.png", "-o", "out.png", "--layout-out", "layout.png"
+        assert f"{there} is there already" in refuse(capsys, "restore", *arguments, "--variations", "3")
+        assert np.array_equal(Image.open(there), Image.open("photo.png"))
+        assert not Path("out.png").exists()
+
+    def test_variations_of_a_folder(self, folder, loaded, capsys):
+        Path("photos").mkdir()
+        for name in ("a", "a-2", "b"):
+            Image.open("photo.png").save(f"photos/{name}.png")
+        arguments = "restore", "photos", "--mask", "mask.png", "-o", "out", "--aligned", "--variations", "2"
+        sentence = refuse(capsys, *arguments)
+        assert "1 of 3 photos failed" in sentence
+        assert "a.png: out/a-2.png is there already" in sentence
+        written = sorted(path.name for path in Path("out").iterdir())
+        assert written == ["a-2-2.png", "a-2.png", "b-2.png", "b.png"]
+
     def test_a_folder_of_photos(self, folder, loaded, capsys):
         for name in ("photos", "masks"):
             Path(name).mkdir()
@@ -121,6 +181,37 @@ class TestRestore:
         expected = ["a.jpg.png", "a.png.png", "b[1].png"]
         for name in ("out", "layouts"):
             assert sorted(path.name for path in Path(name).iterdir()) == expected
+
+    def test_a_mask_is_of_the_very_name_of_its_photo(self, folder, loaded, inpainter):
+        for name in ("photos", "masks"):
+            Path(name).mkdir()
+        mask = np.zeros((60, 90), np.uint8)
+        # Each photo has its hole elsewhere.
+        holes = {"anna.png": 2, "anna.edited.png": 12, "eve.jpg": 22, "eve.png": 32}
+        for name, top in holes.items():
+            Image.open("photo.png").save(f"photos/{name}")
+            mask[:], mask[top : top + 8] = 0, 255
+            Image.fromarray(mask).save(f"masks/{name}", quality=100)
+        Path("masks/anna.json").write_text("{}")
+        assert restore("photos", "--mask", "masks", "-o", "out") == 0
+        for name, written in (
+            ("anna.png", "anna.png"),
+            ("anna.edited.png", "anna.edited.png"),
+            ("eve.jpg", "eve.jpg.png"),
+            ("eve.png", "eve.png.png"),
+        ):
+            changed = np.asarray(Image.open(f"out/{written}")) != np.asarray(Image.open(f"photos/{name}"))
+            rows = np.flatnonzero(changed.any((1, 2)))
+            assert (rows[0], rows[-1]) == (holes[name], holes[name] + 7)
+
+    def test_only_a_picture_is_a_mask(self, folder, loaded, capsys):
+        for name in ("photos", "masks"):
+            Path(name).mkdir()
+        Image.open("photo.png").save("photos/anna.png")
+        Path("masks/anna.json").write_text("{}")
+        Image.open("mask.png").save("masks/anna.edited.png")
+        sentence = refuse(capsys, "restore", "photos", "--mask", "masks", "-o", "out", "--aligned")
+        assert "There is no mask named anna in masks" in sentence
 
     def test_bad_photos_of_a_folder_do_not_stop_the_others(self, folder, loaded, capsys):
         for name in ("photos", "masks"):
@@ -150,7 +241,12 @@ class TestRestore:
             (["photo.png", "--mask", "mask.png", "--layout", "nowhere.png"], "nowhere.png"),
             (["photo.png", "--mask", "mask.png", "--layout", "text.png"], "text.png"),
             (["photo.png", "--mask", "mask.png", "--layout", "mask.png"], "layout"),
-            (["photo.png", "--mask", "mask.png", "--layout", "photo.png"], "layout"),
+            (
+                ["photo.png", "--mask", "mask.png", "--layout", "photo.png"],
+                "90 x 60 pixels; it must be 256 x",
+            ),
+            (["photo.png", "--mask", "mask.png", "--layout", "face.png"], "face.png are not those of"),
+            (["photo.png", "--mask", "mask.png", "--layout", "ids.png"], "ids.png are not those of"),
             (["photo.png", "--mask", "mask.png", "-o", "out.xyz"], "out.xyz cannot be written"),
             (["photo.png", "--mask", "mask.png", "-o", "text.png/out.png"], "text.png"),
             (["nothing", "--mask", "mask.png"], "There is no photo in nothing"),

@@ -104,6 +104,66 @@ def test_strokes_on_an_empty_layer_are_a_mask_in_any_colour(tmp_path, colour):
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), strokes)
 
 
+def rounded_corners(height, width):
+    """Opacity, height x width uint8, of a rectangle with soft round corners."""
+    large = np.zeros((8 * height, 8 * width), np.uint8)
+    radius = 48
+    cv2.rectangle(large, (radius, 0), (8 * width - radius, 8 * height), 255, -1)
+    cv2.rectangle(large, (0, radius), (8 * width, 8 * height - radius), 255, -1)
+    for x in (radius, 8 * width - radius):
+        for y in (radius, 8 * height - radius):
+            cv2.circle(large, (x, y), radius, 255, -1)
+    return cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def read_both_ways(layer, path):
+    """A mask, H x W x 4 uint8, from a file and as a PIL image."""
+    Image.fromarray(layer).save(path)
+    read = read_mask(path)
+    np.testing.assert_array_equal(check_mask(Image.fromarray(layer), layer), read)
+    return read
+
+
+@pytest.mark.parametrize("opacity", ["one pixel", "all", "corners", "bars"])
+def test_a_little_transparency_does_not_hide_the_whole_photo(tmp_path, opacity):
+    """Editors leave an opacity in black and white masks that means nothing."""
+    strokes = np.zeros((30, 40), bool)
+    strokes[5:12, 9:30] = True
+    opacities = {
+        "one pixel": np.where(np.arange(1200).reshape(30, 40) == 700, 254, 255),
+        "all": np.full((30, 40), 254),
+        "corners": rounded_corners(30, 40),
+        "bars": np.full((30, 40), 255) * (abs(np.arange(40) - 20) < 12),
+    }
+    layer = np.dstack([strokes * 255] * 3 + [opacities[opacity]]).astype(np.uint8)
+    # What nobody sees is of any colour.
+    layer[layer[..., 3] == 0] = (255, 255, 255, 0)
+    expected = strokes & (layer[..., 3] > 0)
+    np.testing.assert_array_equal(read_both_ways(layer, tmp_path / "mask.png"), expected)
+
+
+@pytest.mark.parametrize("colours", [((0, 0, 0),), ((124, 58, 237),), ((124, 58, 237), (255, 213, 79))])
+def test_soft_and_faded_strokes_are_a_mask_where_they_are(tmp_path, colours):
+    layer = np.zeros((30, 40, 4), np.uint8)
+    for number, colour in enumerate(colours):
+        layer[5 + 10 * number : 12 + 10 * number, 6:20] = (*colour, 100)
+    soft = cv2.GaussianBlur(layer[..., 3], (5, 5), 1)
+    layer = np.where(layer[..., 3:] > 0, layer, np.uint8([*colours[0], 0]))
+    layer[..., 3] = soft
+    np.testing.assert_array_equal(read_both_ways(layer, tmp_path / "mask.png"), soft > 0)
+
+
+def test_a_picture_with_a_part_cut_out_is_no_mask(tmp_path, photo):
+    """Is what was cut out to be filled, or what is left? Either could be meant."""
+    opacity = np.full((256, 256), 255, np.uint8)
+    opacity[100:160, 90:170] = 0
+    cut = Image.fromarray(np.dstack([photo, opacity]))
+    cut.save(tmp_path / "mask.png")
+    for read in (lambda: read_mask(tmp_path / "mask.png"), lambda: check_mask(cut, photo)):
+        with pytest.raises(ValueError, match="a part cut out, so it does not tell what to fill"):
+            read()
+
+
 def test_a_mask_is_white_where_to_fill(tmp_path):
     grey = np.array([[0, 100, 127, 128, 255]], np.uint8)
     Image.fromarray(grey).save(tmp_path / "mask.png")
@@ -235,6 +295,7 @@ def write_deep_heic(path, mode, bits, rng, **options):
         ("I;16", ".tif"),
         ("RGB 16", ".png"),
         ("RGBA 16", ".png"),
+        ("LA 16", ".png"),
         ("RGB 10", ".heic"),
         ("RGBA 10", ".heic"),
         ("RGB 12", ".heic"),
@@ -245,10 +306,14 @@ def test_a_round_trip_keeps_format_profile_and_every_known_pixel(tmp_path, pictu
     path, out = tmp_path / f"photo{suffix}", tmp_path / f"out{suffix}"
     rng = np.random.default_rng(1)
     if mode.endswith(" 16"):
-        pixels = rng.integers(0, 65536, (24, 40, 3 + ("A" in mode))).astype(np.uint16)
-        Photo(pixels, mode.removesuffix(" 16"), profile).save(path)
-        bgr = [2, 1, 0, 3][: pixels.shape[2]]
+        channels = mode.removesuffix(" 16")
+        pixels = rng.integers(0, 65536, (24, 40, len(channels))).astype(np.uint16)
+        Photo(pixels, channels, profile).save(path)
+        bgr = {"RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3], "LA": [0, 0, 0, 1]}[channels]
         assert np.array_equal(decode(path), pixels[..., bgr])
+        # Grey stays grey in the file: byte 25 of a PNG tells.
+        assert path.read_bytes()[25] == {"RGB": 2, "RGBA": 6, "LA": 4}[channels]
+        assert Photo.open(path).mode == channels
     elif suffix == ".heic" and mode[-2:].isdigit():
         write_deep_heic(path, mode[:-3], int(mode[-2:]), rng, icc_profile=profile)
     elif mode == "I;16":
@@ -312,6 +377,37 @@ def test_a_grey_deep_heic_keeps_its_levels(tmp_path):
     assert (photo.mode, photo.suffix) == ("L", ".png")
     photo.save(tmp_path / "out.png")
     assert np.array_equal(decode(tmp_path / "out.png") >> 6, levels)
+
+
+def test_deep_grey_with_a_transparent_level_keeps_both(tmp_path):
+    levels = np.random.default_rng(1).integers(0, 65536, (24, 40)).astype(np.uint16)
+    levels[3:9, 5:30] = 700
+    data = cv2.imencode(".png", levels)[1].tobytes()
+    (tmp_path / "photo.png").write_bytes(with_chunk(data, b"tRNS" + struct.pack(">H", 700)))
+    photo = Photo.open(tmp_path / "photo.png")
+    assert (photo.mode, photo.suffix) == ("LA", ".png")
+    photo.save(tmp_path / "out.png")
+    written = decode(tmp_path / "out.png")
+    assert np.array_equal(written[..., 0], levels)
+    assert np.array_equal(written[..., 3], np.where(levels == 700, 0, 65535))
+
+
+def test_deep_cmyk_is_refused_rather_than_cut_to_eight_bits(tmp_path):
+    path = tmp_path / "photo.tif"
+    # Pillow and OpenCV write none: 24 x 40 pixels of 8 bytes, then a directory of ten tags.
+    tags = [
+        (256, 3, 40), (257, 3, 24), (258, 3, 8 + 7680), (259, 3, 1), (262, 3, 5),
+        (273, 4, 8), (277, 3, 4), (278, 3, 24), (279, 4, 7680), (284, 3, 1),
+    ]  # fmt: skip
+    directory = b"".join(
+        struct.pack("<HHII", tag, kind, 4 if tag == 258 else 1, value) for tag, kind, value in tags
+    )
+    start = struct.pack("<2sHI", b"II", 42, 8 + 7680 + 8)
+    depths = struct.pack("<4H", 16, 16, 16, 16)
+    path.write_bytes(start + bytes(7680) + depths + struct.pack("<H", len(tags)) + directory + bytes(4))
+    assert Image.open(path).mode == "CMYK"
+    with pytest.raises(ValueError, match="CMYK of 16 bits cannot be read. Save it with 8 bits"):
+        Photo.open(path)
 
 
 @pytest.mark.parametrize("bits", [10, 12])
