@@ -77,7 +77,7 @@ class Lpips:
                 f'The weights of the LPIPS network "{net}" could not be downloaded ({error}). '
                 "--lpips-net squeeze needs a much smaller file, and works offline where TORCH_HOME holds it."
             ) from error
-        self._distance = distance.to(device)
+        self._distance = distance.to(self.device)
 
     @torch.inference_mode()
     def __call__(self, a, b, region=None):

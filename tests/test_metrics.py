@@ -124,6 +124,24 @@ class TestLpips:
         with pytest.raises(ValueError, match="--lpips-net squeeze"):
             Lpips("alex")
 
+    @pytest.mark.parametrize(
+        ("device", "has_gpu", "expected"), [(None, True, "cuda"), (None, False, "cpu"), ("cpu", True, "cpu")]
+    )
+    def test_the_network_is_where_the_pictures_go(self, device, has_gpu, expected, monkeypatch):
+        put = []
+
+        class Network:
+            def __init__(self, **options):
+                pass
+
+            def to(self, device):
+                put.append(device)
+                return self
+
+        monkeypatch.setattr("lpips.LPIPS", Network)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+        assert [Lpips(device=device).device] == put == [expected]
+
     def test_an_unknown_network_is_refused(self):
         with pytest.raises(ValueError, match="choose alex, vgg or squeeze"):
             Lpips("resnet")
