@@ -23,8 +23,14 @@ _WHOLE_PART = 120
 """Eyes and brows of fewer pixels are but what the frame of glasses left of them."""
 
 _MOUTH_WIDTH = 54.0
-_OTHER_MOUTH = 0.25
-"""A mouth of which a larger share has changed is another one."""
+_UPPER_LIP, _LOWER_LIP = 0.1, 0.15
+"""Heights of drawn lips in their middle, as shares of the mouth's width."""
+
+_LOWERING = 0.12
+"""By this share of what it gets higher a mouth's centre sinks: it is the lower lip that goes."""
+
+_SAME_MOUTH, _OTHER_MOUTH = 0.1, 0.25
+"""Of a smaller share's change a mouth stays as it is; of a larger one it is another."""
 
 _MEAN_FACE = 62, 194
 """Left and right end of a face where the layout has none, in pixels."""
@@ -50,7 +56,7 @@ def smile(layout):
     """
     right, left = (_centre(layout, name)[0] for name in _EYES)
     widths = 0.9 * (left - right), 1.15 * (left - right)
-    return _draw_mouth(layout, width=1.24, between=widths, rise=0.02, lift=0.09, opening=0.18)
+    return _draw_mouth(layout, width=1.24, between=widths, lift=0.09, opening=0.18)
 
 
 def close_mouth(layout):
@@ -187,31 +193,37 @@ def _centre(layout, *names):
     return (float(x.mean()), float(y.mean())) if x.size >= 12 else MEAN_CENTRES[names[0]]
 
 
-def _draw_mouth(layout, lift, width=1.0, between=(0.0, 0.0), rise=0.0, opening=0.0):
-    """Draw the mouth anew between parabolas, over its old place.
+def _draw_mouth(layout, lift, width=1.0, between=(0.0, 0.0), opening=0.0):
+    """Draw the mouth anew between parabolas, over its old place; drawn twice it is where it was.
 
     Args:
         layout: class ids.
         lift: how far the corners rise above the middle, as a share of the width.
-        width: of the new mouth, as a share of the old one's.
+        width: of the new mouth, as a share of a closed one's; one that is open already grows by less.
         between: what it is at least and at most, in pixels; a wider one stays as wide.
-        rise: how far the mouth moves up, as a share of the width.
         opening: height of the gap between the lips, as a share of the width.
     """
     old = _is_of(layout, *_MOUTH)
     y, x = np.nonzero(old)
+    closed, open_ = _UPPER_LIP + _LOWER_LIP, _UPPER_LIP + _LOWER_LIP + opening
     if x.size >= 40:
-        centre_x, centre_y, span = (x.min() + x.max()) / 2, y.mean(), x.max() - x.min()
+        centre_x, centre_y, span = (x.min() + x.max()) / 2, y.mean(), x.max() - x.min() + 1
+        height = 1.5 * x.size / span  # in the middle of a shape between parabolas
     else:
         (centre_x, centre_y), span = MEAN_CENTRES["mouth"], _MOUTH_WIDTH
+        height = closed * span
+    if opening:
+        width = 1 + (width - 1) * np.clip((open_ - height / span) / (open_ - closed), 0, 1)
     half = max(span, min(max(width * span, between[0]), between[1])) / 2
-    centre_y -= 2 * half * rise
+    centre_y += _LOWERING * (2 * half * open_ - height)
+    # The line through the middle of corners and gap, from which everything is drawn, lies above the centre.
+    line = centre_y - 2 * half * (0.3 * lift + 0.4 * (_LOWER_LIP - _UPPER_LIP))
     across = np.mgrid[: layout.shape[0], : layout.shape[1]]
     u = (across[1] - centre_x) / half
-    # Height below the line through the corners' middle; the mouth's middle hangs lower by `lift`.
-    down = across[0] - centre_y + 2 * half * lift * (u**2 - 0.5)
+    # Height below that line; the mouth's middle hangs lower by `lift`.
+    down = across[0] - line + 2 * half * lift * (u**2 - 0.5)
     bow = np.clip(1 - u**2, 0, None)
-    gap, upper, lower = (2 * half * share for share in (opening / 2, 0.1, 0.15))
+    gap, upper, lower = (2 * half * share for share in (opening / 2, _UPPER_LIP, _LOWER_LIP))
     edited = _fill_from_around(layout, old, layout == _ID["skin"])
     mouth = _is_of(edited, "skin", *_MOUTH, "neck")
     mouth &= abs(u) < 1
@@ -221,6 +233,8 @@ def _draw_mouth(layout, lift, width=1.0, between=(0.0, 0.0), rise=0.0, opening=0
         ("lower lip", gap * bow, (gap + lower) * bow),
     ):
         edited[mouth & (down >= top) & (down < bottom)] = _ID[name]
+    if np.count_nonzero(edited != layout) < _SAME_MOUTH * np.count_nonzero(old):
+        return layout.copy()
     return edited
 
 
