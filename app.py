@@ -36,7 +36,7 @@ from faceinpaint.baselines import BASELINES
 from faceinpaint.examples import read_examples
 from faceinpaint.layout_editing import EDITS, fill_region, widen_hole
 from faceinpaint.masks import lower_half, part_mask, random_mask, repaint_mask, resize_mask
-from faceinpaint.photos import MAX_PIXELS, Photo, read_mask, read_photo
+from faceinpaint.photos import MAX_PIXELS, Photo, read_layout_file, read_mask
 from faceinpaint.pipeline import MAX_VARIATIONS
 from faceinpaint.semantics import CLASSES, PALETTE, layout_to_picture, picture_to_layout
 from faceinpaint.temporary_files import delete_old_files, own_folder
@@ -60,6 +60,7 @@ LAYOUT_SIDE = 512  # twice the layout, for finer strokes
 PREVIEW_SIDE = 1280
 CLOSE_UP_BELOW = 0.7  # faces narrower than this share of the photo are shown close up
 THUMBNAIL_SIDE = 320
+SAME_FACE = 0.05  # frames less far apart, in eye distances, are of the same face
 MAX_ATTEMPTS = 12
 MAX_ATTEMPTS_BYTES = 100_000_000  # of all of a visit's attempts together
 
@@ -173,6 +174,7 @@ class Attempt:
     layout: np.ndarray
     frames: list[FaceFrame]
     seed: int
+    variation: int
     notes: str
     link: str  # what opens it again in the page's address, if anything does
 
@@ -288,14 +290,15 @@ def run_inpainter(photo, mask, align=True, **options):
 def run_layout(photo, mask, align=True, frames=None):
     """Predict the layout of the face in `photo`, also under `mask`; returns class ids and the frame."""
     inpainter = load_inpainter()
-    frames = frames or inpainter.locate(photo, mask, align)
+    frames = frames or inpainter.locate(photo, mask, align, beneath=True)
     return inpainter.predict_layout(photo, mask, frames=frames), frames[0]
 
 
-def restore(photo, mask, *, seed, count=1, **options):
+def restore(photo, mask, *, seed, count=1, variation=1, **options):
     """Run the model with the page's options; an emptied seed counts as 0."""
     load_inpainter()  # outside of the GPU's time, and kept for the next visitor
-    return run_inpainter(photo, mask, seed=int(seed or 0), num_variations=int(count), **options)
+    numbers = {"seed": int(seed or 0), "num_variations": int(count), "variation": int(variation or 1)}
+    return run_inpainter(photo, mask, **numbers, **options)
 
 
 def in_plain_words(handler):
@@ -478,10 +481,18 @@ def preview_file(picture):
 # Named endpoints for programs
 
 
+def read_request(photo, mask):
+    """The photo and the mask that a program sent."""
+    if not photo or not mask:
+        raise ValueError("Send a photo and a mask of it, white where it is to be filled.")
+    return Photo.open(photo), read_mask(mask)
+
+
 @in_plain_words
-def api_restore(photo, mask, align, seed):
+def api_restore(photo, mask, align, seed, variation):
     """Fill the white part of the mask; returns the restored photo and the layout in the classes' colours."""
-    result = restore(Photo.open(photo), read_mask(mask), align=align, seed=seed)[0]
+    options = {"align": align, "seed": seed, "variation": variation}
+    result = restore(*read_request(photo, mask), **options)[0]
     return restored_file(result.photo), layout_to_picture(result.layout)
 
 
@@ -489,15 +500,17 @@ def api_restore(photo, mask, align, seed):
 def api_predict_layout(photo, mask, align):
     """Predict the layout, also under the mask; returns a picture of 256 x 256 in the classes' colours."""
     load_inpainter()
-    layout, _ = run_layout(Photo.open(photo), read_mask(mask), align)
+    layout, _ = run_layout(*read_request(photo, mask), align)
     return layout_to_picture(layout)
 
 
 @in_plain_words
-def api_render_layout(photo, mask, layout, align, seed):
+def api_render_layout(photo, mask, layout, align, seed, variation):
     """Fill the white part of the mask after a layout, a picture in the classes' colours."""
-    layout = picture_to_layout(read_photo(layout))
-    result = restore(Photo.open(photo), read_mask(mask), align=align, seed=seed, layout=layout)[0]
+    if not layout:
+        raise ValueError("Send a layout of the aligned face, 256 x 256 pixels in the classes' colours.")
+    options = {"layout": read_layout_file(layout), "align": align, "seed": seed, "variation": variation}
+    result = restore(*read_request(photo, mask), **options)[0]
     return restored_file(result.photo)
 
 
@@ -512,6 +525,7 @@ class Page:
             delete_cache=(CHECK_SECONDS, CACHE_SECONDS - 2 * CHECK_SECONDS),
         ) as self.blocks:
             self.visit = gr.State(time_to_live=2 * CACHE_SECONDS)
+            self.linked = gr.State()
             gr.Markdown(
                 "# Face inpainting you can steer\n"
                 "Paint over part of a face. The model plans what goes where, then paints it. "
@@ -703,13 +717,14 @@ class Page:
             layout = gr.File(label="layout in the classes' colours")
             align = gr.Checkbox(True, label="find and align the face first")
             seed = gr.Number(0, precision=0, label="seed")
+            variation = gr.Number(1, precision=0, label="variation of the seed, 1 is the likeliest face")
             restored = gr.Image(format="png", label="restored photo")
             predicted = gr.Image(format="png", label="layout in the classes' colours")
             trigger = gr.Button().click
         for handler, inputs, outputs in (
-            (api_restore, [photo, mask, align, seed], [restored, predicted]),
+            (api_restore, [photo, mask, align, seed, variation], [restored, predicted]),
             (api_predict_layout, [photo, mask, align], predicted),
-            (api_render_layout, [photo, mask, layout, align, seed], restored),
+            (api_render_layout, [photo, mask, layout, align, seed, variation], restored),
         ):
             name = handler.__name__.removeprefix("api_")
             trigger(handler, inputs, outputs, api_name=name, concurrency_limit=1, concurrency_id="model")
@@ -730,7 +745,15 @@ class Page:
         # Not decoded by Gradio: `Photo.open` turns a photo upright and has a sentence for a bad one.
         on(self.upload.input, self.open_photo, self.upload, everything, self.upload, preprocess=False)
         picked = on(self.gallery.select, self.pick_example, None, everything)
-        opened = on(self.blocks.load, self.open_link, None, everything)
+        opened = on(self.blocks.load, self.open_link, None, [*everything, self.linked])
+        # Not at once: no other visitor's page is to wait for the model when it is opened.
+        linked = on_model(
+            self.linked.change,
+            self.restore_linked,
+            [self.visit, self.linked],
+            attempt_parts,
+            wait_on=self.result,
+        )
         on(self.another.click, self.start_over, None, everything)
 
         drawn = [self.visit, self.painted]
@@ -760,7 +783,7 @@ class Page:
         edited = [self.visit, self.repainted, self.seed, self.count]
         repainted = after_sending(self.render.click, self.layout, self.repainted)
         answers = [
-            *(restored, picked, opened, others),
+            *(restored, picked, opened, linked, others),
             on_model(repainted, self.press_render, edited, attempt_parts, wait_on=self.result),
         ]
         for name, button in zip(EDITS, self.edits, strict=True):
@@ -804,7 +827,7 @@ class Page:
         return self._show_example(list(self.examples)[event.index])
 
     def open_link(self, request: gr.Request):
-        """Open the example that the page's address names, and the variation of a seed that it asks for."""
+        """Open the example that the page's address names, and tell which variation of it is asked for."""
         name = request.query_params.get("example")
         if name not in self.examples:
             return {self.visit: gr.skip()}
@@ -813,14 +836,17 @@ class Page:
             seed, variation = (int(request.query_params[each]) for each in ("seed", "variation"))
         except (KeyError, ValueError):  # the example itself
             return shown
-        visit, example = shown[self.visit], self.examples[name]
-        results, seconds = timed(
-            restore, visit.photo, visit.mask, seed=seed, count=variation, frames=[example.frame]
-        )
+        return shown | {self.linked: {"seed": seed, "variation": variation}}
+
+    def restore_linked(self, visit, linked):
+        """Restore the example that was opened as the page's address asks for."""
+        frames = [self.examples[visit.example].frame]
+        results, seconds = timed(restore, visit.photo, visit.mask, frames=frames, **linked)
+        seed, variation = linked["seed"], linked["variation"]
         updates = self._add_attempts(
-            visit, visit.mask, results[-1:], seed, seconds, "seed {seed}", first=variation
+            visit, visit.mask, results, seed, seconds, "seed {seed}", variation=variation
         )
-        return shown | updates | {self.seed: seed}
+        return updates | {self.seed: seed}
 
     def start_over(self):
         """Go back to choosing a photo; what belongs to the last one is forgotten."""
@@ -845,6 +871,7 @@ class Page:
             predicted=example.layout,
             layout=example.layout,
             seed=example.seed,
+            variation=1,
             notes=notes,
             link=f"example={name}",
         )
@@ -963,11 +990,10 @@ class Page:
         attempt = visit.attempt
         seed = attempt.seed + 1
         mask = visit.mask_of(attempt)
-        results, seconds = timed(
-            restore, visit.photo, mask, seed=seed, count=MAX_VARIATIONS, frames=attempt.frames
-        )
         # The first is the likeliest face, whatever the seed: there already is one like it.
-        updates = self._add_attempts(visit, mask, results[1:], seed, seconds, "seed {seed}", first=2)
+        options = {"variation": 2, "count": MAX_VARIATIONS - 1}
+        results, seconds = timed(restore, visit.photo, mask, seed=seed, frames=attempt.frames, **options)
+        updates = self._add_attempts(visit, mask, results, seed, seconds, "seed {seed}", variation=2)
         return updates | {self.seed: seed}
 
     def press_render(self, visit, painting, seed, count):
@@ -987,30 +1013,36 @@ class Page:
         attempt = visit.attempt
         hole = visit.mask_of(attempt)
         mask = widen_hole(hole, attempt.layout, layout, attempt.frames[0])
-        results, seconds = timed(
-            restore, visit.photo, mask, layout=layout, frames=attempt.frames, seed=seed, count=count
-        )
+        # By itself it keeps the light and the grain of what the visitor sees.
+        variation = attempt.variation if count == 1 else 1
+        options = {"seed": seed, "count": count, "variation": variation}
+        results, seconds = timed(restore, visit.photo, mask, layout=layout, frames=attempt.frames, **options)
         widened = mask is not hole
         # What was hidden or shown since is kept for the next press of "Restore".
         visit = replace(visit, mask=visit.mask | mask & ~hole)
         updates = self._add_attempts(
-            visit, mask, results, seed, seconds, title, predicted=attempt.predicted, widened=widened
+            *(visit, mask, results, seed, seconds, title),
+            variation=variation,
+            predicted=attempt.predicted,
+            widened=widened,
         )
         return updates | ({self.editor: photo_canvas(visit)} if widened else {})
 
     def _add_attempts(
-        self, visit, mask, results, seed, seconds, title, *, first=1, predicted=None, widened=False
+        self, visit, mask, results, seed, seconds, title, *, variation=1, predicted=None, widened=False
     ):
-        """Show results of a hole, variations of a seed from the `first` on, as attempts.
+        """Show results of a hole, variations of a seed from this one on, as attempts.
 
         `predicted` is the layout that was repainted; by default it is each one's own.
         """
         seed = int(seed or 0)
         result = results[0]
         link = ""
-        if visit.example and not visit.places and visit.align and predicted is None:
-            same_hole = np.array_equal(mask, self.examples[visit.example].mask)
-            link = f"example={visit.example}&seed={seed}&variation=" if same_hole else ""
+        example = self.examples.get(visit.example)
+        if example and predicted is None and np.array_equal(mask, example.mask):
+            # Another device may find the face a little elsewhere.
+            same_face = len(result.frames) == 1 and example.frame.apart(result.frames[0]) < SAME_FACE
+            link = f"example={visit.example}&seed={seed}&variation=" if same_face else ""
         notes = [
             *result.notes,
             *(["The hole was widened where you repainted around it."] if widened else []),
@@ -1023,12 +1055,13 @@ class Page:
                 mask,
                 each.frames,
                 title=f"{visit.made + number + 1} · {title.format(seed=seed)}"
-                + (f", variation {first + number}" if len(results) > 1 or first > 1 else ""),
+                + (f", variation {variation + number}" if len(results) > 1 or variation > 1 else ""),
                 predicted=each.layout if predicted is None else predicted,
                 layout=each.layout,
                 seed=seed,
+                variation=variation + number,
                 notes=" ".join(notes),
-                link=link and f"{link}{first + number}",
+                link=link and f"{link}{variation + number}",
             )
             for number, each in enumerate(results)
         ]
@@ -1148,7 +1181,9 @@ def picture_named(visit, name):
         )
         picture = outline_faces(picture, attempt.frames)
     elif name in BASELINES:
-        picture = Image.fromarray(BASELINES[name](np.asarray(photo), visit.mask_of(attempt)))
+        # At the size that is shown: these methods take 1.5 s a megapixel.
+        hole = visit.shown(Image.fromarray(visit.mask_of(attempt)).convert("L"))
+        return Image.fromarray(BASELINES[name](np.asarray(visit.shown(photo)), np.asarray(hole) > 0))
     else:
         named = next(each for each in visit.attempts if each.title == name)
         picture = Image.fromarray(visit.restored(named).rgb)

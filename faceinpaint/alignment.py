@@ -2,7 +2,7 @@
 
 Coordinates are (x, y) in pixels with pixel centres at whole numbers: a W x H picture covers
 [-0.5, W - 0.5] x [-0.5, H - 0.5]. Pictures are H x W x 3 uint8 RGB, masks H x W with nonzero = hole.
-What the hole hides never influences anything here, not even where the face is looked for.
+What the hole hides influences nothing here but where faces are found, and that only with `beneath=True`.
 """
 
 import hashlib
@@ -233,6 +233,44 @@ def paste_back(photo, mask, painted, frame, sources=None, layout=None):
             new = add_strands_enlarged(photo[region], new, hidden[region], layout, step)
         result[region][fill[region]] = new[fill[region]]
     return result, hidden & ~fill
+
+
+def share_hole(mask, frames):
+    """Share a hole out among faces that are put into it one after the other.
+
+    Args:
+        mask: H x W bool, true in the hole.
+        frames: the faces' `FaceFrame`s, in that order.
+
+    Returns:
+        For each the part of the hole that it is to fill, H x W bool: the first one all that it covers, each
+        further one what it covers and is nearer to than all before it, distances in sides of their frames.
+    """
+    if len(frames) == 1 or not mask.any():
+        return [mask] * len(frames)
+    shares = [mask]
+    (left, top), (right, bottom) = _bounds(mask)
+    region = np.s_[top:bottom, left:right]
+    nearest = np.full((bottom - top, right - left), np.inf, np.float32)
+    for number, frame in enumerate(frames):
+        covered = frame.covered(mask)[region]
+        side = np.linspace(-0.5, 0.5, frame.size, dtype=np.float32)
+        there = _compose(np.array([[1.0, 0, -left], [0, 1, -top]]), frame.inverse)
+        size = right - left, bottom - top
+        # Sampled without interpolation: beyond the frame there is no distance to mix in.
+        distance = cv2.warpAffine(
+            np.hypot(side, side[:, None]),
+            there,
+            size,
+            flags=cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        nearer = covered & (distance < nearest)
+        nearest[nearer] = distance[nearer]
+        if number:
+            shares.append(np.zeros_like(mask))
+            shares[-1][region] = nearer
+    return shares
 
 
 class DetectorUnavailable(RuntimeError):  # noqa: N818 (it is a state of the machine, not a mistake)

@@ -15,6 +15,7 @@ from .alignment import (
     FaceFrame,
     locate,
     paste_back,
+    share_hole,
     warp_to_frame,
 )
 from .baselines import fill_plainly
@@ -31,7 +32,7 @@ from .precision import autocast, fast_dtype, settle
 from .semantics import check_layout, likeliest_layout, one_hot, without_islands
 
 MAX_VARIATIONS = 4
-MAX_SEED = 10**18 - 1  # PyTorch takes 64 bits
+MAX_SEED = 10**18 - 1  # PyTorch takes 64 bits: enough for one seed of each variation
 
 FACE_SIZE = 256
 """Side of the aligned face that the networks work on, in pixels."""
@@ -189,7 +190,9 @@ class FaceInpainter:
         digest = weights_sha256(source)
         return cls(prior, regressor, *stages, upsampler, device=device, weights_sha256=digest)
 
-    def __call__(self, image, mask, layout=None, align=True, seed=0, num_variations=1, frames=None):
+    def __call__(
+        self, image, mask, layout=None, align=True, seed=0, num_variations=1, frames=None, variation=1
+    ):
         """Restore a photo.
 
         Args:
@@ -199,10 +202,11 @@ class FaceInpainter:
                 prediction.
             align: find the faces and align them first; False where the picture already is an aligned face.
             seed: of everything random, at most 18 digits; the same seed gives the same picture.
-            num_variations: how many different pictures, 1 to 4; the first one is the likeliest. The others
-                have other layouts, too, unless one is given.
+            num_variations: how many different pictures, 1 to 4. The first variation is the likeliest face,
+                whatever the seed; the others have other layouts, too, unless one is given.
             frames: list of `FaceFrame`, the faces to restore, the main one first, where they are known: from
                 an earlier result, or framed by hand. Without it they are looked for.
+            variation: the first of them that is made; each is the same picture with others and alone.
 
         Returns:
             A `Result`, or a list of `num_variations` of them if that is more than 1. An empty mask returns
@@ -216,6 +220,8 @@ class FaceInpainter:
         mask = check_mask(mask, photo.rgb)
         if not 1 <= num_variations <= MAX_VARIATIONS:
             raise ValueError(f"Between 1 and {MAX_VARIATIONS} variations can be made at once.")
+        if not 1 <= variation <= MAX_VARIATIONS + 1 - num_variations:
+            raise ValueError(f"A seed has variations 1 to {MAX_VARIATIONS}.")
         if not -MAX_SEED <= seed <= MAX_SEED:
             raise ValueError("The seed must be a whole number of at most 18 digits.")
         if layout is not None:
@@ -231,8 +237,9 @@ class FaceInpainter:
                 raise
             frames = self.locate(photo, mask, align=False)
         count = num_variations if mask.any() else 1
+        wanted = range(variation - 1, variation - 1 + count)
         faces = [
-            self._restore(photo.rgb, mask, frame, None if number else layout, seed, count)
+            self._restore(photo.rgb, mask, frame, None if number else layout, seed, wanted)
             for number, frame in enumerate(frames)
         ]
         results = [self._assemble(photo, mask, faces, index) for index in range(count)]
@@ -294,23 +301,24 @@ class FaceInpainter:
         difference = (seen[0] - start_of_face(*seen))[0, :, torch.from_numpy(hidden).to(self.device)]
         return difference.square().mean().sqrt().item() < LIKE_A_FACE
 
-    def _restore(self, image, mask, frame, layout, seed, count):
-        """Both stages on one face: a `_Face` with `count` variations, of that layout if one is given."""
+    def _restore(self, image, mask, frame, layout, seed, wanted):
+        """Both stages on one face: a `_Face` with the wanted variations, of that layout if one is given."""
         pixels, unknown = warp_to_frame(image, mask, frame)
-        noise = torch.Generator(self.device).manual_seed(seed)
-        # Drawn on the CPU, so that a seed gives the same variations on every device.
-        chooser = torch.Generator().manual_seed(seed)
         variations = []
-        # One by one: the first of several variations is the picture that is painted alone.
         likeliest = self._see(pixels[None], unknown[None])
-        for index in range(count):
+        # One by one, each with a seed of its own: it is the same picture with others and alone.
+        for index in wanted:
+            own_seed = seed + index * (MAX_SEED + 1)
+            noise = torch.Generator(self.device).manual_seed(own_seed)
             drawn, light = likeliest, None
             if index and self.prior:
+                # Drawn on the CPU, so that a seed gives the same variations on every device.
+                chooser = torch.Generator().manual_seed(own_seed)
                 latent = VARIATION_BREADTH * torch.randn(1, self.prior.components, generator=chooser)
                 drawn = self._see(pixels[None], unknown[None], latent.to(self.device))
                 light = VARIATION_LIGHT * light_of(drawn[2], likeliest[2])
-            wanted = self._lay_out(*drawn)[0] if layout is None else layout
-            variations.append(self._paint(pixels, unknown, wanted, likeliest, noise, light))
+            shown = self._lay_out(*drawn)[0] if layout is None else layout
+            variations.append(self._paint(pixels, unknown, shown, likeliest, noise, light))
         larger = None
         if frame.side > FACE_SIZE:
             side = round(min(FACTOR * FACE_SIZE, frame.side))
@@ -398,12 +406,13 @@ class FaceInpainter:
     def _assemble(self, photo, mask, faces, index):
         """The `Result` of variation `index`."""
         picture, beyond = photo.rgb, mask
-        # The smallest face last: it decides where frames overlap.
-        for face in sorted(faces, key=lambda face: -face.frame.side):
+        # Each later face takes of the hole what is nearer to it than to all before it, next to what those
+        # have painted: the edges are matched to that, too.
+        for face, hole in zip(faces, share_hole(mask, [face.frame for face in faces]), strict=True):
             painted = face.variations[index]
             new = self._enlarge(face, painted) if face.larger else painted.pixels
-            picture, left = paste_back(picture, mask, new, face.frame, painted.sources, painted.layout)
-            beyond = beyond & left
+            picture, left = paste_back(picture, hole, new, face.frame, painted.sources, painted.layout)
+            beyond = beyond & (left | ~hole)
         notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
         if beyond.any():
             picture = fill_plainly(picture, beyond)

@@ -17,6 +17,7 @@ from faceinpaint.alignment import (
     locate,
     locate_by_layout,
     paste_back,
+    share_hole,
     warp_to_frame,
 )
 from faceinpaint.semantics import PALETTE, picture_to_layout
@@ -262,6 +263,20 @@ def test_the_hole_beyond_the_frame_is_reported_and_left():
     assert not left[22:278, 150:256].any()
     assert left[:22, 150:].all()
     assert left[:, 256:].all()
+
+
+def test_a_hole_is_shared_out_to_the_nearest_face_in_proportion_to_its_size():
+    mask = np.zeros((200, 400), bool)
+    mask[60:140, 20:] = True
+    large, small = FaceFrame.square(100, 100, 240), FaceFrame.square(250, 100, 120)
+    columns = np.arange(400)
+    # Of the 150 pixels between their centres two thirds are the larger one's; its frame ends at 220.
+    for frames, own in (([large, small], (columns > 200) & (columns < 310)), ([small, large], columns < 200)):
+        first, second = share_hole(mask, frames)
+        assert np.array_equal(first, mask) and not (second & ~mask).any()
+        clear = (abs(columns - 200) > 2) & (abs(columns - 310) > 2)
+        assert np.array_equal(second[100, clear], (own & mask[100])[clear])
+    assert share_hole(mask, [large]) == [mask]
 
 
 def test_a_detector_file_that_is_not_yunet_is_refused(tmp_path, monkeypatch):

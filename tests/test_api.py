@@ -75,7 +75,7 @@ def failing(server):
 
 
 def restore(server, photo):
-    return call(server.url, "restore", [file(photo), file(photo), False, 0])
+    return call(server.url, "restore", [file(photo), file(photo), False, 0, 1])
 
 
 def fully_restored(server, photo):
@@ -192,7 +192,7 @@ class TestFailures:
         failing(error(f"cannot do it with {photo}"))
         assert not restore(server, photo).done
         # Nor where Gradio itself fails, with what it reads or with what happened on the page.
-        call(server.url, "restore", [file(photo), file(photo), False, NAME])
+        call(server.url, "restore", [file(photo), file(photo), False, NAME, 1])
         press(server.url, server.page, server.page.attempts, "select", [None], event_data=NAME)
         logged = caplog.text + "".join(capfd.readouterr())
         assert error.__name__ in logged

@@ -32,7 +32,7 @@ class FakeInpainter:
 
     def __init__(self, error=None):
         self.error = error
-        self.calls = []
+        self.calls, self.looks = [], []
 
     def __call__(self, image, mask, **options):
         self.calls.append(SimpleNamespace(image=image, mask=mask, **options))
@@ -40,13 +40,13 @@ class FakeInpainter:
             raise self.error
         layout = options.get("layout")
         results = []
-        for number in range(options["num_variations"]):
+        for number in range(options["variation"] - 1, options["variation"] - 1 + options["num_variations"]):
             photo = Photo.of(image)
             results.append(
                 SimpleNamespace(
                     photo=photo.filled(np.full_like(photo.rgb, options["seed"] + number), mask),
                     layout=np.roll(LAYOUT, 8 * number) if layout is None else layout,
-                    frames=[FaceFrame.whole(*mask.shape[::-1])],
+                    frames=options["frames"],
                     notes=["A note."],
                 )
             )
@@ -55,6 +55,7 @@ class FakeInpainter:
     def locate(self, image, mask, align=True, beneath=False):
         if self.error:
             raise self.error
+        self.looks.append({"align": align, "beneath": beneath})
         return [FaceFrame.whole(*mask.shape[::-1])]
 
     def predict_layout(self, image, mask, frames):
@@ -124,7 +125,7 @@ def test_page_names_its_endpoints_and_is_queued(app, page):
     public = {fn.api_name for fn in page.blocks.fns.values() if fn.api_visibility == "public"}
     assert public == {"restore", "predict_layout", "render_layout"}
     model_events = [fn for fn in page.blocks.fns.values() if fn.concurrency_id == "model"]
-    assert len(model_events) == 6 + len(app.PARTS) + len(app.EDITS)
+    assert len(model_events) == 7 + len(app.PARTS) + len(app.EDITS)
     assert all(fn.queue and fn.concurrency_limit == 1 for fn in model_events)
     assert page.blocks.delete_cache == (300, 3000)
 
@@ -451,16 +452,33 @@ class TestExamples:
         visit = page.press_others(shown[page.visit])[page.visit]
         back = page.return_to(visit, SimpleNamespace(index=2))
         query = dict(pair.split("=") for pair in back[page.query].split("&"))
-        again = page.open_link(SimpleNamespace(query_params=query))
+        opened = page.open_link(SimpleNamespace(query_params=query))
+        # The page is open before the model has its turn.
+        assert opened[page.visit].attempt.title == "1 · example" and len(model.calls) == 1
+        again = page.restore_linked(opened[page.visit], opened[page.linked])
         made, asked = model.calls
-        assert (asked.seed, asked.num_variations) == (made.seed, 3)
+        assert (asked.seed, asked.num_variations, asked.variation) == (made.seed, 1, 3)
         np.testing.assert_array_equal(asked.mask, made.mask)
         np.testing.assert_array_equal(asked.frames[0].matrix, made.frames[0].matrix)
         assert again[page.seed] == made.seed and again[page.query] == back[page.query]
         assert again[page.visit].attempt.title == "2 · seed 1, variation 3"
-        # A repainted one cannot be told by an address.
+        # A repainted one cannot be told by an address, nor one with the face elsewhere.
         edited = page.press_edit("Longer hair", visit, repainted(LAYOUT), 0, 1)
         assert not edited[page.query] and not edited[page.share].visible
+        pointed = replace(visit.attempt, frames=[FaceFrame.square(200, 200, 150)])
+        moved = page.press_others(replace(visit, attempts=(pointed,), chosen=0))
+        assert not moved[page.query] and not moved[page.share].visible
+
+    def test_a_repainted_variation_keeps_its_light_and_its_grain(self, page, model):
+        visit = page.pick_example(SimpleNamespace(index=0))[page.visit]
+        visit = page.press_others(visit)[page.visit]
+        visit = page.return_to(visit, SimpleNamespace(index=2))[page.visit]
+        edited = page.press_edit("Longer hair", visit, repainted(LAYOUT), visit.attempt.seed, 1)
+        assert (model.calls[-1].seed, model.calls[-1].variation) == (1, 3)
+        assert edited[page.visit].attempt.title == "5 · longer hair, variation 3"
+        # Several ones start with the likeliest.
+        page.press_edit("Longer hair", visit, repainted(LAYOUT), 1, 2)
+        assert (model.calls[-1].variation, model.calls[-1].num_variations) == (1, 2)
 
     @pytest.mark.parametrize("query", [{}, {"example": "../secret"}, {"seed": "1"}])
     def test_an_address_without_an_example_opens_the_plain_page(self, page, query):
@@ -474,15 +492,30 @@ class TestExamples:
 def test_endpoints_take_and_give_plain_pictures(app, model, photo_file, tmp_path):
     Image.fromarray(box_mask()).save(tmp_path / "mask.png")
     files = [str(photo_file), str(tmp_path / "mask.png"), str(tmp_path / "layout.png")]
-    restored, layout = app.api_restore(*files[:2], True, 5)
+    restored, layout = app.api_restore(*files[:2], True, 5, 1)
     assert pixels(restored)[10, 15].tolist() == [5, 5, 5] and layout.size == (256, 256)
     np.testing.assert_array_equal(model.calls[0].mask, box_mask())
     app.api_predict_layout(*files[:2], True).save(files[2])
-    assert pixels(app.api_render_layout(*files, True, 0)).shape == (30, 40, 3)
-    assert (model.calls[-1].layout == 13).all()
+    assert pixels(app.api_render_layout(*files, True, 0, 2)).shape == (30, 40, 3)
+    assert (model.calls[-1].layout == 13).all() and model.calls[-1].variation == 2
+    # A layout is of the face where all three find it, and they look for it alike.
+    assert len(model.looks) == 3 and all(look == {"align": True, "beneath": True} for look in model.looks)
 
 
 def test_endpoints_refuse_what_is_no_picture_with_a_sentence(app, model, tmp_path):
     (tmp_path / "letter.png").write_text("not a picture")
     with pytest.raises(gr.Error, match="letter.png is not a picture"):
-        app.api_restore(str(tmp_path / "letter.png"), str(tmp_path / "letter.png"), True, 0)
+        app.api_restore(str(tmp_path / "letter.png"), str(tmp_path / "letter.png"), True, 0, 1)
+
+
+def test_endpoints_ask_for_what_is_missing(app, model, photo_file, tmp_path):
+    photo = str(photo_file)
+    with pytest.raises(gr.Error, match="Send a photo and a mask"):
+        app.api_restore(None, photo, True, 0, 1)
+    with pytest.raises(gr.Error, match="Send a photo and a mask"):
+        app.api_predict_layout(photo, None, True)
+    # One that is too large is refused before its colours are looked at, which would take long.
+    Image.new("RGB", (512, 512)).save(tmp_path / "large.png")
+    for layout, words in ((None, "Send a layout"), (str(tmp_path / "large.png"), "it must be 256 x 256")):
+        with pytest.raises(gr.Error, match=words):
+            app.api_render_layout(photo, photo, layout, True, 0, 1)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from faceinpaint import FaceInpainter
-from faceinpaint.alignment import FaceFrame, warp_to_frame
+from faceinpaint.alignment import FaceFrame, share_hole, warp_to_frame
 from faceinpaint.checkpoint import save_network
 from faceinpaint.modeling.face_upsampler import FaceUpsampler
 from faceinpaint.modeling.frame_regressor import FrameRegressor
@@ -184,17 +184,27 @@ class TestSeveralFaces:
         mask[120:180, 100:520] = True
         return image, mask, [FaceFrame.square(150, 150, 290), FaceFrame.square(420, 150, 260)]
 
-    def test_each_is_painted_in_its_own_frame_and_the_smallest_decides(self, inpainter, group):
+    @staticmethod
+    def beyond(frames):
+        """What is clearly nearer to the second face: edges are matched as far as 40 pixels off."""
+        between = share_hole(np.ones((300, 620), bool), frames)[1]
+        return cv2.erode(between.astype(np.uint8), np.ones((81, 81), np.uint8)) > 0
+
+    def test_each_is_painted_in_its_own_frame_and_the_nearest_decides(self, inpainter, group):
         image, mask, frames = group
         both = inpainter(image, mask, frames=frames)
         assert both.frames == frames and both.frame is frames[0]
         assert np.array_equal(np.asarray(both.image)[~mask], image[~mask])
         alone = [np.asarray(inpainter(image, mask, frames=[frame]).image) for frame in frames]
-        small = frames[1].covered(mask)
-        assert np.array_equal(np.asarray(both.image)[small], alone[1][small])
-        large = frames[0].covered(mask) & ~small
-        assert large.any() and np.array_equal(np.asarray(both.image)[large], alone[0][large])
-        assert (frames[0].covered(mask) & small).any()
+        second = share_hole(mask, frames)[1]
+        first = frames[0].covered(mask) & ~second
+        # They overlap, and each has some of that.
+        assert (frames[1].covered(first)).any() and (frames[0].covered(second)).any()
+        assert np.array_equal(np.asarray(both.image)[first], alone[0][first])
+        second &= self.beyond(frames)
+        assert second.any()
+        np.testing.assert_allclose(np.int16(both.image)[second], alone[1][second], atol=1)
+        assert not np.array_equal(alone[0], alone[1])
         assert not both.notes
 
     def test_the_layout_is_the_main_face_s(self, inpainter, group):
@@ -202,8 +212,9 @@ class TestSeveralFaces:
         hair = np.full((FACE_SIZE, FACE_SIZE), HAIR, np.uint8)
         plain, edited = (inpainter(image, mask, frames=frames, layout=layout) for layout in (None, hair))
         assert np.array_equal(edited.layout, hair)
-        small = frames[1].covered(mask)
-        assert np.array_equal(np.asarray(edited.image)[small], np.asarray(plain.image)[small])
+        other = mask & self.beyond(frames)
+        assert other.any()
+        np.testing.assert_allclose(np.int16(edited.image)[other], np.int16(plain.image)[other], atol=1)
         assert not np.array_equal(edited.image, plain.image)
 
     def test_a_hole_outside_all_frames_is_said(self, inpainter, group):
@@ -244,6 +255,14 @@ class TestSeeds:
         assert len({picture.tobytes() for picture in pictures}) == MAX_VARIATIONS
         assert all(np.array_equal(np.asarray(picture)[~hole], photo[~hole]) for picture in pictures)
         assert [p.tobytes() for p in paint()] == [p.tobytes() for p in pictures]
+        alone = [inpainter(photo, hole, align=False, variation=1 + i).image for i in range(MAX_VARIATIONS)]
+        assert [p.tobytes() for p in alone] == [p.tobytes() for p in pictures]
+
+    def test_a_variation_painted_again_to_its_own_layout_is_the_same(self, inpainter, photo, hole):
+        for result in inpainter(photo, hole, align=False, num_variations=2):
+            assert result.layout.shape == (FACE_SIZE, FACE_SIZE)
+        again = inpainter(photo, hole, layout=result.layout, align=False, variation=2)
+        assert np.array_equal(again.image, result.image)
 
     def test_a_hole_is_filled_alike_after_other_holes(self, inpainter, checkpoint, photo, hole):
         fresh = FaceInpainter.from_pretrained(checkpoint, device="cpu")
@@ -300,6 +319,11 @@ class TestBadInput:
     def test_too_many_variations_or_too_few(self, inpainter, photo, hole, count):
         with pytest.raises(ValueError, match="Between 1 and 4 variations"):
             inpainter(photo, hole, align=False, num_variations=count)
+
+    @pytest.mark.parametrize(("variation", "count"), [(0, 1), (MAX_VARIATIONS + 1, 1), (3, 3)])
+    def test_a_variation_that_there_is_not(self, inpainter, photo, hole, variation, count):
+        with pytest.raises(ValueError, match="A seed has variations 1 to 4"):
+            inpainter(photo, hole, align=False, num_variations=count, variation=variation)
 
     def test_an_unfit_mask_is_refused_wherever_it_is_given(self, inpainter, photo, hole):
         for ask in (inpainter, inpainter.predict_layout, inpainter.locate):

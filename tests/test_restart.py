@@ -22,7 +22,7 @@ def work(server):
     status, photo = upload(server.url, (EXAMPLE / "portrait.png").read_bytes(), "portrait.png")
     status, mask = upload(server.url, (EXAMPLE / "half-of-the-face.mask.png").read_bytes(), "mask.png")
     assert status == 200
-    data = [file(photo), file(mask), False, 0]
+    data = [file(photo), file(mask), False, 0, 1]
     threading.Thread(target=lambda: call(server.url, "restore", data), daemon=True).start()
     return photo
 
