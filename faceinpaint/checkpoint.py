@@ -76,6 +76,11 @@ def find_file(source, name):
     folder = SHIPPED if source is None else Path(source)
     if (folder / name).is_file():
         return folder / name
+    if source is None and not folder.is_dir():
+        raise ValueError(
+            f"The shipped weights are not at {folder}, as a plain install leaves them behind: run in the "
+            "project's folder, install it with pip install -e . or name another folder or a Hub repository."
+        )
     if source is None or folder.is_dir():
         raise ValueError(f"The checkpoint file {folder / name} is missing.")
     try:

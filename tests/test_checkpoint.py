@@ -71,6 +71,12 @@ def test_a_missing_file_is_named(folder, kind):
         load_network(folder, "layout_generator")
 
 
+def test_a_plain_install_says_where_its_weights_are(monkeypatch, tmp_path):
+    monkeypatch.setattr("faceinpaint.checkpoint.SHIPPED", tmp_path / "site-packages" / "checkpoints")
+    with pytest.raises(ValueError, match="run in the project's folder, install it with pip install -e"):
+        load_network(None, "layout_generator")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"chanels": [1]}', '{"channels": [8, 8]}'])
 def test_a_configuration_that_describes_nothing_is_named(folder, text):
     (folder / "texture_generator.json").write_text(text)
