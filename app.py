@@ -1049,13 +1049,14 @@ class Page:
             hidden_share(mask, result.layout, result.frames[0]),
             f"Took {seconds:.1f}\N{NO-BREAK SPACE}s.",
         ]
+        numbered = len(results) > 1 or variation > 1 and predicted is None
         attempts = [
             Attempt.of(
                 each.photo,
                 mask,
                 each.frames,
                 title=f"{visit.made + number + 1} · {title.format(seed=seed)}"
-                + (f", variation {variation + number}" if len(results) > 1 or variation > 1 else ""),
+                + (f", variation {variation + number}" if numbered else ""),
                 predicted=each.layout if predicted is None else predicted,
                 layout=each.layout,
                 seed=seed,

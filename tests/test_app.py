@@ -475,7 +475,7 @@ class TestExamples:
         visit = page.return_to(visit, SimpleNamespace(index=2))[page.visit]
         edited = page.press_edit("Longer hair", visit, repainted(LAYOUT), visit.attempt.seed, 1)
         assert (model.calls[-1].seed, model.calls[-1].variation) == (1, 3)
-        assert edited[page.visit].attempt.title == "5 · longer hair, variation 3"
+        assert edited[page.visit].attempt.title == "5 · longer hair"
         # Several ones start with the likeliest.
         page.press_edit("Longer hair", visit, repainted(LAYOUT), 1, 2)
         assert (model.calls[-1].variation, model.calls[-1].num_variations) == (1, 2)
