@@ -19,8 +19,8 @@ _FACE = ("skin", "nose", *_EYES, *_BROWS, "eyeglasses", *_MOUTH)
 _FINE = ("eyeglasses", "hair", "hat", "earring", "necklace")
 """What ends finer than a layout shows: in strands, or in rims and their shadows."""
 
-_WHOLE_PART = 120
-"""Eyes and brows of fewer pixels are but what the frame of glasses left of them."""
+_WHOLE_EYE, _WHOLE_BROW = 100, 180
+"""Eyes and brows of fewer pixels are but what glasses left of them."""
 
 _MOUTH_WIDTH = 54.0
 _UPPER_LIP, _LOWER_LIP = 0.1, 0.15
@@ -84,19 +84,28 @@ def add_glasses(layout):
 
 
 def remove_glasses(layout):
-    """Take glasses off: skin in their place, with eyes and brows where they are missing or but slits."""
+    """Take glasses off: skin in their place, with eyes and brows where they are missing or but slits.
+
+    Of a pair of which one is whole the other becomes its mirror image.
+    """
     edited = layout.copy()
     edited[layout == _ID["eyeglasses"]] = _ID["skin"]
     if not (layout == _ID["eyeglasses"]).any():
         return edited
-    for eye, brow in zip(_EYES, _BROWS, strict=True):
-        centre = _centre(layout, eye)
-        above = tuple(np.add(centre, np.subtract(MEAN_CENTRES[brow], MEAN_CENTRES[eye])))
-        for name, place, size in ((brow, above, (40, 9)), (eye, centre, (24, 10))):
-            if np.count_nonzero(edited == _ID[name]) < _WHOLE_PART:
-                part = np.zeros(layout.shape, np.uint8)
-                cv2.ellipse(part, (place, size, 0), 1, -1)
-                edited[(part > 0) & (edited == _ID["skin"])] = _ID[name]
+    eyes = [_centre(layout, eye) for eye in _EYES]
+    for names, size, least in ((_BROWS, (40, 9), _WHOLE_BROW), (_EYES, (24, 10), _WHOLE_EYE)):
+        areas = [(layout == _ID[name]).astype(np.uint8) for name in names]
+        whole = [np.count_nonzero(area) >= least for area in areas]
+        for side in (0, 1):
+            if whole[side]:
+                continue
+            part = np.zeros(layout.shape, np.uint8)
+            if whole[1 - side]:
+                part = _mirror(areas[1 - side], *eyes)
+            else:
+                offset = np.subtract(MEAN_CENTRES[names[side]], MEAN_CENTRES[_EYES[side]])
+                cv2.ellipse(part, (tuple(np.add(eyes[side], offset)), size, 0), 1, -1)
+            edited[(part > 0) & (edited == _ID["skin"])] = _ID[names[side]]
     return edited
 
 
@@ -194,6 +203,15 @@ def _centre(layout, *names):
     """Centre (x, y) of the classes taken together; the mean place of the first where there are none."""
     y, x = np.nonzero(_is_of(layout, *names))
     return (float(x.mean()), float(y.mean())) if x.size >= 12 else MEAN_CENTRES[names[0]]
+
+
+def _mirror(area, eye, other_eye):
+    """An area, uint8, as it is on the other side of the line midway between two eyes (x, y)."""
+    across = np.subtract(other_eye, eye) / max(1e-6, np.hypot(*np.subtract(other_eye, eye)))
+    turn = np.eye(2) - 2 * np.outer(across, across)
+    middle = np.add(eye, other_eye) / 2
+    there = np.column_stack([turn, middle - turn @ middle])
+    return cv2.warpAffine(area, there, area.shape[::-1], flags=cv2.INTER_NEAREST)
 
 
 def _draw_mouth(layout, lift, width=1.0, between=(0.0, 0.0), opening=0.0):

@@ -112,6 +112,18 @@ def test_glasses_go_about_the_eyes_and_come_off_again(layout):
         assert area(EDITS["Glasses off"](wearing), name).sum() > 150
 
 
+def test_a_brow_that_glasses_cut_becomes_the_mirror_image_of_the_other(layout):
+    layout[98:103, 150:160] = ID["left brow"]
+    wearing = EDITS["Glasses on"](layout)
+    wearing[100:112, 84:112] = ID["eyeglasses"]
+    bare = EDITS["Glasses off"](wearing)
+    left, right = (area(bare, name) for name in ("left brow", "right brow"))
+    np.testing.assert_array_equal(left, area(layout, "left brow"))
+    # The eyes' middle is at 127.5; what was left of the old one stays.
+    assert right[left[:, ::-1]].all() and right.sum() <= left.sum() + 24
+    np.testing.assert_array_equal(area(bare, "left eye"), area(layout, "left eye"))
+
+
 def test_hair_grows_around_the_face_and_is_cut(layout):
     longer, shorter = EDITS["Longer hair"](layout), EDITS["Shorter hair"](layout)
     assert area(longer, "hair")[190, [50, 205]].all() and not area(layout, "hair")[190].any()
