@@ -73,3 +73,14 @@ def test_what_is_the_same_at_every_call_is_done_beforehand(network):
     kept = {x.weight.dtype for x in layers if isinstance(x, nn.Conv2d | nn.Linear)}
     assert kept == {torch.bfloat16}
     assert all(x.weight.dtype == torch.float32 for x in layers if isinstance(x, nn.LayerNorm))
+
+
+def test_measuring_keeps_the_number_of_threads():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        fast_dtype.cache_clear()
+        fast_dtype("cpu")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
