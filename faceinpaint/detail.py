@@ -70,8 +70,26 @@ half of it for all 0.1054, 0.1289 and 0.1558 (60 pictures).
 NORMAL = 0.455
 """Median of the square of a normal variable of deviation 1."""
 
-_TONE_SCATTER = 3
-"""Colours of a photo in one tone scatter by less: sepia saved as JPEG by 2, colour photos of faces by 4."""
+_TONE_STIFFNESS = 0.4
+"""What a tone's curve pays for its squared steps from level to level, beside the mean squared misfit."""
+
+_TONE_CELLS = 16
+"""So many cells along a side are compared with the curve, each by its mean colour: that has no grain."""
+
+_OFF_TONE, _GREY_OFF, _TINT_OFF = 2, 0.25, 0.12
+"""How far the cells of a photo in one tone are off its curve at most, root mean square in levels; and how far
+without a doubt: so many levels, or such a share of what the curve is off grey. Much in a colour photo may be
+white, grey or black, hardly all of it sepia.
+"""
+
+_DOUBT, _LARGEST_WISH = 6, 8
+"""In doubt it is in one tone if the networks, which saw it, painted it nearly so: off the curve by no more
+levels than the first number divided by those that the photo is off, nor than the second.
+
+All this was chosen on 4,748 colour photos with skin hidden, face and ears, these and the neck, or all but a
+border: 69 of 18,992 holes are toned, 23 of them by more than 5 levels; 1,136 when single pixels decided. Of
+2,580 holes in photos made grey, sepia, blue, faded, noisy or stained 10 are not; 326 then.
+"""
 
 _LEAST_SEEN, _LEAST_PAINTED = 1000, 100
 """Fewer visible pixels do not tell the tone or the sharpness of a photo, fewer painted ones not theirs."""
@@ -206,24 +224,51 @@ def match_tone(face, unknown, painted):
     Returns:
         The painted face; where the visible colours follow from the brightness alone, so do its own.
     """
-    light, *colours = (plane[~unknown] for plane in cv2.split(cv2.cvtColor(face, cv2.COLOR_RGB2YCrCb)))
-    if len(light) < _LEAST_SEEN:
+    seen = ~unknown
+    if not unknown.any() or np.count_nonzero(seen) < _LEAST_SEEN:
         return painted
-    # All pixels of one brightness at once: sums are all that the fit and the scatter need.
-    levels, count = np.arange(256), np.bincount(light, minlength=256)
-    sums = np.stack([np.bincount(light, colour, 256) for colour in colours], -1)
-    means = sums / np.maximum(count, 1)[:, None]
-    degree = min(2, np.count_nonzero(count) - 1)
-    curve = np.polynomial.polynomial.polyfit(levels / 255, means, degree, w=np.sqrt(count))
-    fitted = np.polynomial.polynomial.polyval(levels / 255, curve).T
-    squares = np.array([np.square(colour, dtype=np.int32).sum() for colour in colours])
-    scatter = (squares + count @ ((fitted - means) ** 2 - means**2)) / len(light)
-    if scatter.max() > _TONE_SCATTER**2:
+    picture, toned = (cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb) for rgb in (face, painted))
+    curve, tint = _tone_curve(*(plane[seen] for plane in cv2.split(picture)))
+    off = _off_curve(picture, seen, curve)
+    if off > _OFF_TONE:
         return painted
-    toned = cv2.cvtColor(painted, cv2.COLOR_RGB2YCrCb)
-    tones = fitted[np.clip(levels, light.min(), light.max())].round().clip(0, 255).astype(np.uint8)
-    toned[..., 1:] = tones[toned[..., 0]]
+    # With the skin hidden, what is left of a colour photo may well be white, grey and black.
+    if off > max(_GREY_OFF, _TINT_OFF * tint):
+        wish = _off_curve(toned, unknown, curve)
+        if wish > min(_DOUBT / off, _LARGEST_WISH):
+            return painted
+    toned[..., 1:] = curve.round().take(toned[..., 0], 0)
     return cv2.cvtColor(toned, cv2.COLOR_YCrCb2RGB)
+
+
+def _tone_curve(light, *colours):
+    """The colour that each brightness has in a photo, and how far that is off grey.
+
+    A least squares fit that hardly changes from level to level where few pixels are: between the levels that
+    are seen it goes straight, beyond them it stays.
+
+    Args:
+        light: N uint8, the visible pixels' brightness.
+        colours: their Cr and Cb, N uint8 each.
+
+    Returns:
+        256 x 2 float32, and the root mean square of the pixels' distances, in levels.
+    """
+    share = np.bincount(light, minlength=256) / len(light)
+    sums = np.stack([np.bincount(light, colour, 256) for colour in colours], -1) / len(light)
+    slopes = np.diff(np.eye(256), axis=0)
+    curve = np.linalg.solve(np.diag(share) + _TONE_STIFFNESS * slopes.T @ slopes, sums)
+    return curve.astype(np.float32), math.sqrt(share @ ((curve - 128) ** 2).sum(1))
+
+
+def _off_curve(picture, area, curve):
+    """Root mean square by which the cells' mean colours are off a tone's curve, H x W x 3 uint8 YCrCb."""
+    cells = _TONE_CELLS, _TONE_CELLS
+    off = (picture[..., 1:] - curve.take(picture[..., 0], 0)) * area[..., None]
+    off = cv2.resize(off, cells, interpolation=cv2.INTER_AREA)
+    share = cv2.resize(area.astype(np.float32), cells, interpolation=cv2.INTER_AREA)
+    there = share > 0
+    return math.sqrt(((off[there] ** 2).sum(-1) / share[there]).sum() / share.sum())
 
 
 def pick_sources(attention, unknown, layout, seed=0):

@@ -147,6 +147,73 @@ def test_a_photo_in_one_tone_stays_so(unknown, photo, tint):
     assert np.abs(matched - light[..., None] * shade)[dark].max() < 6
 
 
+@pytest.fixture
+def portrait_without_skin():
+    """A photo of brown hair and grey clothes on white, its skin hidden; where that is; and it with a face."""
+    rng = np.random.default_rng(0)
+    strands = cv2.GaussianBlur(rng.standard_normal((256, 256)), (0, 0), 1.5, sigmaY=12)
+    light = 45 + 15 * (strands / strands.std())[..., None]
+    hair, clothes = light * (1.09, 0.97, 0.92), light * (0.99, 1, 1.03)
+    y, x = np.mgrid[:256, :256]
+    photo = np.where(np.hypot(x - 128, y - 110)[..., None] < 90, hair, (250, 250, 252))
+    photo = np.where(y[..., None] < 210, photo, clothes)
+    face = np.hypot((x - 128) / 55, (y - 130) / 75) < 1
+    shading = 150 + 30 * np.cos(y / 40)[..., None]
+    painted = np.where(face[..., None], shading * (1.2, 0.95, 0.8), photo)
+    photo, painted = (np.clip(picture, 0, 255).astype(np.uint8) for picture in (photo, painted))
+    return np.where(face[..., None], np.uint8(0), photo), face, painted
+
+
+def test_hidden_skin_of_a_colour_photo_is_not_taken_for_grey(portrait_without_skin):
+    photo, face, painted = portrait_without_skin
+    assert match_tone(photo, face, painted) is painted
+
+
+def test_what_a_photo_in_doubtful_tone_is_painted_in_tells(portrait_without_skin):
+    """The networks see it as well: what they paint nearly in its tone is brought into it."""
+    photo, face, painted = portrait_without_skin
+    grey = cv2.cvtColor(painted, cv2.COLOR_RGB2GRAY)[..., None]
+    nearly = (grey + 0.1 * (painted - grey.astype(float))).astype(np.uint8)
+    matched = match_tone(photo, face, np.where(face[..., None], nearly, photo))
+    assert np.ptp(matched[face].astype(int), axis=1).max() <= 4
+    assert np.ptp(nearly[face].astype(int), axis=1).max() > 6
+
+
+@pytest.mark.parametrize(
+    ("tint", "grain", "quality"),
+    [((1, 1, 1), 0, 100), ((1, 1, 1), 3, 75), ((1.07, 0.97, 0.76), 0, 50), ((1.07, 0.97, 0.76), 14, 100)],
+    ids=["grey", "grey, noisy", "sepia JPEG", "sepia, noisy"],
+)
+def test_hidden_skin_of_an_old_photo_is_in_its_tone(portrait_without_skin, tint, grain, quality):
+    photo, face, painted = portrait_without_skin
+    old = 40 + 0.7 * cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None] * np.ones(3)
+    old = old * tint + grain * np.random.default_rng(1).standard_normal(photo.shape)
+    old = np.clip(old, 0, 255).round().astype(np.uint8)
+    data = cv2.imencode(".jpg", old[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))[1]
+    old = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    matched = match_tone(old, face, painted)[face].astype(float)
+    shade = np.array(tint) / (np.array(tint) @ (0.299, 0.587, 0.114))
+    light = matched @ (0.299, 0.587, 0.114)
+    assert np.abs(matched - light[:, None] * shade).max() < 8
+
+
+def test_no_tone_is_made_up_between_and_beyond_those_that_are_seen(unknown):
+    """A dark photo in blue, the darker the paler, with a few white specks, and a bright face in its hole."""
+    rng = np.random.default_rng(0)
+    light = rng.integers(10, 80, (256, 256, 1))
+    photo = (light + light / 80 * (-9, 0, 24)).astype(np.uint8)
+    photo[rng.random((256, 256)) < 0.002] = 250
+    painted = rng.integers(20, 250, (256, 256, 1), np.uint8).repeat(3, 2)
+
+    def colours(picture):
+        return cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)[..., 1:].reshape(-1, 2).astype(int)
+
+    seen, matched = colours(photo), colours(match_tone(photo, unknown, painted))
+    assert (matched[:, 1] > 128).all()
+    assert (matched <= seen.max(0) + 1).all()
+    assert (matched >= seen.min(0) - 1).all()
+
+
 def test_only_grain_is_softened_and_hidden_pixels_have_no_say(unknown, photo):
     layout = np.ones((256, 256), np.uint8)
     plain = np.full_like(photo, 120)
