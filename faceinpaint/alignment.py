@@ -395,7 +395,8 @@ def locate(photo, mask, parse, regress, detector=None, beneath=False):
         parse: the layout generator, as in `locate_by_layout`.
         regress: the frame regressor, as in `align_closer`.
         detector: a `FaceDetector`, or None to go by the layout alone.
-        beneath: look at what the hole hides, too; it then only tells which faces are meant.
+        beneath: look at what the hole hides, too, as where a face that is still there was painted over; the
+            hole then only tells which faces are meant.
 
     Returns:
         A list of `FaceFrame`, the face that the hole touches most first.
