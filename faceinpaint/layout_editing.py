@@ -57,9 +57,12 @@ def smile(layout):
 
     In shape as the mean of 142 smiling CelebA-HQ faces against 186 with their mouths closed.
     """
+    shape = {"lift": 0.09, "opening": 0.18}
+    smiling = _draw_mouth(layout, **shape)
+    if (smiling == layout).all():  # it was drawn here before
+        return smiling
     right, left = (_centre(layout, name)[0] for name in _EYES)
-    widths = 0.9 * (left - right), 1.15 * (left - right)
-    return _draw_mouth(layout, width=1.24, between=widths, lift=0.09, opening=0.18)
+    return _draw_mouth(layout, width=1.24, between=(0.9 * (left - right), 1.15 * (left - right)), **shape)
 
 
 def close_mouth(layout):
@@ -220,23 +223,21 @@ def _draw_mouth(layout, lift, width=1.0, between=(0.0, 0.0), opening=0.0):
     Args:
         layout: class ids.
         lift: how far the corners rise above the middle, as a share of the width.
-        width: of the new mouth, as a share of a closed one's; one that is open already grows by less.
+        width: of the new mouth, as a share of the old one's.
         between: what it is at least and at most, in pixels; a wider one stays as wide.
         opening: height of the gap between the lips, as a share of the width.
     """
     old = _is_of(layout, *_MOUTH)
     y, x = np.nonzero(old)
-    closed, open_ = _UPPER_LIP + _LOWER_LIP, _UPPER_LIP + _LOWER_LIP + opening
+    lips = _UPPER_LIP + _LOWER_LIP
     if x.size >= 40:
         centre_x, centre_y, span = (x.min() + x.max()) / 2, y.mean(), x.max() - x.min() + 1
         height = 1.5 * x.size / span  # in the middle of a shape between parabolas
     else:
         (centre_x, centre_y), span = MEAN_CENTRES["mouth"], _MOUTH_WIDTH
-        height = closed * span
-    if opening:
-        width = 1 + (width - 1) * np.clip((open_ - height / span) / (open_ - closed), 0, 1)
+        height = lips * span
     half = max(span, min(max(width * span, between[0]), between[1])) / 2
-    centre_y += _LOWERING * (2 * half * open_ - height)
+    centre_y += _LOWERING * (2 * half * (lips + opening) - height)
     # The line through the middle of corners and gap, from which everything is drawn, lies above the centre.
     line = centre_y - 2 * half * (0.3 * lift + 0.4 * (_LOWER_LIP - _UPPER_LIP))
     across = np.mgrid[: layout.shape[0], : layout.shape[1]]
