@@ -70,7 +70,8 @@ half of it for all 0.1054, 0.1289 and 0.1558 (60 pictures).
 NORMAL = 0.455
 """Median of the square of a normal variable of deviation 1."""
 
-_TONE_STIFFNESS = 0.4
+_STEPS = np.diff(np.eye(256), axis=0)
+_TONE_STIFFNESS = 0.4 * _STEPS.T @ _STEPS
 """What a tone's curve pays for its squared steps from level to level, beside the mean squared misfit."""
 
 _TONE_CELLS = 16
@@ -256,8 +257,7 @@ def _tone_curve(light, *colours):
     """
     share = np.bincount(light, minlength=256) / len(light)
     sums = np.stack([np.bincount(light, colour, 256) for colour in colours], -1) / len(light)
-    slopes = np.diff(np.eye(256), axis=0)
-    curve = np.linalg.solve(np.diag(share) + _TONE_STIFFNESS * slopes.T @ slopes, sums)
+    curve = np.linalg.solve(np.diag(share) + _TONE_STIFFNESS, sums)
     return curve.astype(np.float32), math.sqrt(share @ ((curve - 128) ** 2).sum(1))
 
 

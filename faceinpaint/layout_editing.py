@@ -102,10 +102,10 @@ def remove_glasses(layout):
         for side in (0, 1):
             if whole[side]:
                 continue
-            part = np.zeros(layout.shape, np.uint8)
             if whole[1 - side]:
                 part = _mirror(areas[1 - side], *eyes)
             else:
+                part = np.zeros(layout.shape, np.uint8)
                 offset = np.subtract(MEAN_CENTRES[names[side]], MEAN_CENTRES[_EYES[side]])
                 cv2.ellipse(part, (tuple(np.add(eyes[side], offset)), size, 0), 1, -1)
             edited[(part > 0) & (edited == _ID["skin"])] = _ID[names[side]]
@@ -210,7 +210,8 @@ def _centre(layout, *names):
 
 def _mirror(area, eye, other_eye):
     """An area, uint8, as it is on the other side of the line midway between two eyes (x, y)."""
-    across = np.subtract(other_eye, eye) / max(1e-6, np.hypot(*np.subtract(other_eye, eye)))
+    across = np.subtract(other_eye, eye)
+    across /= max(1e-6, np.hypot(*across))
     turn = np.eye(2) - 2 * np.outer(across, across)
     middle = np.add(eye, other_eye) / 2
     there = np.column_stack([turn, middle - turn @ middle])

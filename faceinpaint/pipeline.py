@@ -242,7 +242,8 @@ class FaceInpainter:
             self._restore(photo.rgb, mask, frame, None if number else layout, seed, wanted)
             for number, frame in enumerate(frames)
         ]
-        results = [self._assemble(photo, mask, faces, index) for index in range(count)]
+        shares = share_hole(mask, frames)
+        results = [self._assemble(photo, mask, faces, shares, index) for index in range(count)]
         if num_variations == 1:
             return results[0]
         return results * num_variations if not mask.any() else results
@@ -403,12 +404,12 @@ class FaceInpainter:
             upsampled = as_pictures(_finite(self.face_upsampler(image)))[0]
         return enlarge(restored, upsampled, *face.larger, painted.layout)
 
-    def _assemble(self, photo, mask, faces, index):
-        """The `Result` of variation `index`."""
+    def _assemble(self, photo, mask, faces, shares, index):
+        """The `Result` of variation `index`; `shares` is each face's part of the hole, see `share_hole`."""
         picture, beyond = photo.rgb, mask
         # Each later face takes of the hole what is nearer to it than to all before it, next to what those
         # have painted: the edges are matched to that, too.
-        for face, hole in zip(faces, share_hole(mask, [face.frame for face in faces]), strict=True):
+        for face, hole in zip(faces, shares, strict=True):
             painted = face.variations[index]
             new = self._enlarge(face, painted) if face.larger else painted.pixels
             picture, left = paste_back(picture, hole, new, face.frame, painted.sources, painted.layout)
