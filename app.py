@@ -153,6 +153,17 @@ SENT = """painting => {
     return painting
 }"""
 
+# The editors' own events would have them send all their pictures, the background too, at every change.
+TELL_STROKE = "() => document.querySelector('#stroke').click()"
+TELL_STROKES = f"""() => {{
+    const tell = {TELL_STROKE}
+    document.addEventListener('pointerdown', event => {{
+        if (!event.target.closest('#layout')) return
+        // The stroke's last point is drawn after its end.
+        document.addEventListener('pointerup', () => setTimeout(tell, 100), {{once: true}})
+    }})
+}}"""
+
 # Gradio's own button hands out the file that it had before it was pressed; here that is made first.
 DOWNLOAD = "() => {{ setTimeout(() => document.querySelector('#{}').click(), 100) }}"
 
@@ -177,6 +188,7 @@ class Attempt:
     variation: int
     notes: str
     link: str  # what opens it again in the page's address, if anything does
+    before: "Attempt | None" = None  # the one that strokes on the layout began at, if those made this one
 
     @classmethod
     def of(cls, photo, mask, frames, **rest):
@@ -193,6 +205,11 @@ class Attempt:
     def size(self):
         """Bytes that it takes, about."""
         return self.hole.nbytes + self.filling.nbytes
+
+    @property
+    def outline(self):
+        """The attempt without its pictures."""
+        return replace(self, filling=self.filling[:0].copy(), thumbnails={})
 
 
 @dataclass(frozen=True)
@@ -231,6 +248,15 @@ class Visit:
     def attempt(self):
         """The attempt that the visitor looks at."""
         return self.attempts[self.chosen]
+
+    @property
+    def growing(self):
+        """Whether the attempt that the visitor looks at is the latest one, and made by strokes."""
+        return self.attempt.before is not None and self.chosen == len(self.attempts) - 1
+
+    def without_latest(self):
+        """The visit before its latest attempt; none is chosen."""
+        return replace(self, attempts=self.attempts[:-1], made=self.made - 1)
 
     def mask_of(self, attempt):
         """What an attempt hid, H x W bool."""
@@ -660,6 +686,13 @@ class Page:
                     info="Left and right are the person's own. Paint beyond the hole, and the hole grows.",
                     elem_id="palette",
                 )
+                self.following = gr.Checkbox(
+                    True,
+                    label="The face follows every stroke",
+                    info="Strokes go on in one attempt. Render makes a new one.",
+                    elem_id="following",
+                )
+                self.stroke = gr.Button(visible="hidden", elem_id="stroke")
                 with gr.Row():
                     self.render = gr.Button("Render", variant="primary")
                     self.reset = gr.Button("Undo my changes")
@@ -793,10 +826,34 @@ class Page:
         for event in answers:
             event.success(None, js=SCROLL_TO_RESULT)
 
+        self.blocks.load(None, js=TELL_STROKES, api_visibility="private")
+        self.following.input(None, js=TELL_STROKE, api_visibility="private")
+        repainted = after_sending(self.stroke.click, self.layout, self.repainted, trigger_mode="always_last")
+        on_model(
+            repainted,
+            self.follow_strokes,
+            [self.visit, self.repainted, self.following, self.seed],
+            attempt_parts,
+            wait_on=self.result,
+            trigger_mode="always_last",
+        )
+
         on(self.palette.input, self.pick_class, self.palette, self.layout)
         repainted = after_sending(self.fill.click, self.layout, self.repainted)
-        on(repainted, self.press_fill, [self.repainted, self.region, self.palette], self.layout)
-        on(self.reset.click, self.reset_layout, self.visit, self.layout)
+        on_model(
+            repainted,
+            self.press_fill,
+            [self.visit, self.repainted, self.region, self.palette, self.following, self.seed],
+            attempt_parts,
+            wait_on=self.result,
+        )
+        on_model(
+            self.reset.click,
+            self.reset_layout,
+            [self.visit, self.following, self.seed],
+            attempt_parts,
+            wait_on=self.result,
+        )
         on(self.attempts.select, self.return_to, self.visit, attempt_parts)
         viewed = [self.visit, self.view, self.left, self.right]
         on(self.view.input, self.switch_view, viewed, [self.visit, self.result, self.slider, self.attempts])
@@ -1002,6 +1059,15 @@ class Page:
         updates = self._render(visit, read_layout(painting), seed, count, "repainted")
         return updates | {self.layout: gr.skip()}
 
+    def follow_strokes(self, visit, painting, following, seed):
+        """Paint the face to the layout as it is after a stroke."""
+        try:
+            layout = read_layout(painting)
+        except ValueError:  # nobody has asked for anything
+            return {self.visit: gr.skip()}
+        # The editor shows this layout already, and keeps its undo.
+        return self._follow(visit, layout, following, seed) | {self.layout: gr.skip()}
+
     def press_edit(self, name, visit, painting, seed, count):
         """Change the layout by a ready-made edit and paint the face again."""
         layout = EDITS[name](read_layout(painting))
@@ -1009,31 +1075,47 @@ class Page:
             raise ValueError(f"There is nothing to change for this: {name.lower()}.")
         return self._render(visit, layout, seed, count, name.lower())
 
-    def _render(self, visit, layout, seed, count, title):
+    def _render(self, visit, layout, seed, count, title, by_strokes=False):
+        """Paint the face again to `layout`; by strokes in the place of the attempt that is `growing`."""
+        shown = visit.mask_of(visit.attempt)
         attempt = visit.attempt
+        if by_strokes and visit.growing:
+            attempt, visit = attempt.before, visit.without_latest()
         hole = visit.mask_of(attempt)
         mask = widen_hole(hole, attempt.layout, layout, attempt.frames[0])
         # By itself it keeps the light and the grain of what the visitor sees.
         variation = attempt.variation if count == 1 else 1
         options = {"seed": seed, "count": count, "variation": variation}
         results, seconds = timed(restore, visit.photo, mask, layout=layout, frames=attempt.frames, **options)
-        widened = mask is not hole
         # What was hidden or shown since is kept for the next press of "Restore".
-        visit = replace(visit, mask=visit.mask | mask & ~hole)
+        visit = replace(visit, mask=visit.mask & ~(shown & ~hole) | mask & ~hole)
         updates = self._add_attempts(
             *(visit, mask, results, seed, seconds, title),
             variation=variation,
             predicted=attempt.predicted,
-            widened=widened,
+            widened=mask is not hole,
+            before=attempt.outline if by_strokes else None,
         )
-        return updates | ({self.editor: photo_canvas(visit)} if widened else {})
+        return updates | ({} if np.array_equal(mask, shown) else {self.editor: photo_canvas(visit)})
 
     def _add_attempts(
-        self, visit, mask, results, seed, seconds, title, *, variation=1, predicted=None, widened=False
+        self,
+        visit,
+        mask,
+        results,
+        seed,
+        seconds,
+        title,
+        *,
+        variation=1,
+        predicted=None,
+        widened=False,
+        before=None,
     ):
         """Show results of a hole, variations of a seed from this one on, as attempts.
 
-        `predicted` is the layout that was repainted; by default it is each one's own.
+        `predicted` is the layout that was repainted; by default it is each one's own. `before` is as in
+        `Attempt`.
         """
         seed = int(seed or 0)
         result = results[0]
@@ -1063,6 +1145,7 @@ class Page:
                 variation=variation + number,
                 notes=" ".join(notes),
                 link=link and f"{link}{variation + number}",
+                before=before,
             )
             for number, each in enumerate(results)
         ]
@@ -1112,13 +1195,19 @@ class Page:
         """Give the layout's brush the colour of a class."""
         return gr.ImageEditor(brush=class_brush(index))
 
-    def press_fill(self, painting, old, new):
+    def press_fill(self, visit, painting, old, new, following, seed):
         """Fill a region of the layout with the class of the brush."""
-        return layout_canvas(fill_region(read_layout(painting), old, new))
+        return self._follow(visit, fill_region(read_layout(painting), old, new), following, seed)
 
-    def reset_layout(self, visit):
+    def reset_layout(self, visit, following, seed):
         """Bring the predicted layout back."""
-        return layout_canvas(visit.attempt.predicted)
+        return self._follow(visit, visit.attempt.predicted, following, seed)
+
+    def _follow(self, visit, layout, following, seed):
+        """Show a repainted layout, and let the face follow if that is wished and there is a difference."""
+        if not following or (layout == visit.attempt.layout).all():
+            return {self.visit: visit, self.layout: layout_canvas(layout)}
+        return self._render(visit, layout, seed, 1, "repainted", by_strokes=True)
 
     # Comparing and taking home
 
@@ -1197,14 +1286,15 @@ def timed(function, *args, **options):
     return function(*args, **options), time.perf_counter() - started
 
 
-def after_sending(event, editor, sent):
+def after_sending(event, editor, sent, trigger_mode=None):
     """The event that what is painted on an editor, at another event, has arrived in the hidden editor `sent`.
 
     As an input of a handler Gradio's editor would send its pictures some ten times a press: at every change
     of what is known of any event's progress.
     """
-    event(None, js=SENDING, api_visibility="private")
-    return event(None, editor, sent, js=SENT, api_visibility="private").success
+    options = {"trigger_mode": trigger_mode, "api_visibility": "private"}
+    event(None, js=SENDING, **options)
+    return event(None, editor, sent, js=SENT, **options).success
 
 
 def on(event, handler, inputs, outputs, wait_on=None, **options):
@@ -1226,9 +1316,10 @@ def on_download(event, handler, inputs, button, wait_on=None):
     made.success(None, js=DOWNLOAD.format(button.elem_id), api_visibility="private")
 
 
-def on_model(event, handler, inputs, outputs, wait_on):
+def on_model(event, handler, inputs, outputs, wait_on, **options):
     """The same for a handler that runs the model: all of these wait in one queue, one at a time."""
-    return on(event, handler, inputs, outputs, wait_on, concurrency_limit=1, concurrency_id="model")
+    queue = {"concurrency_limit": 1, "concurrency_id": "model"}
+    return on(event, handler, inputs, outputs, wait_on, **queue, **options)
 
 
 if __name__ == "__main__":

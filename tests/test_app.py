@@ -99,6 +99,16 @@ def repainted(layout):
     return {"background": picture, "layers": [], "composite": None}
 
 
+def layout_of(canvas):
+    """The picture of the layout, 256 x 256, that its editor is given."""
+    return np.asarray(canvas["background"])[::2, ::2]
+
+
+def strokes_of(canvas):
+    """The mask that the photo's editor is given."""
+    return np.asarray(canvas["layers"][0].getchannel("A")) > 0
+
+
 def box_mask(box=BOX):
     mask = np.zeros((30, 40), bool)
     mask[box] = True
@@ -125,7 +135,7 @@ def test_page_names_its_endpoints_and_is_queued(app, page):
     public = {fn.api_name for fn in page.blocks.fns.values() if fn.api_visibility == "public"}
     assert public == {"restore", "predict_layout", "render_layout"}
     model_events = [fn for fn in page.blocks.fns.values() if fn.concurrency_id == "model"]
-    assert len(model_events) == 7 + len(app.PARTS) + len(app.EDITS)
+    assert len(model_events) == 10 + len(app.PARTS) + len(app.EDITS)
     assert all(fn.queue and fn.concurrency_limit == 1 for fn in model_events)
     assert page.blocks.delete_cache == (300, 3000)
 
@@ -219,7 +229,8 @@ class TestRestore:
         assert pixels(chosen[page.result])[10, 15].tolist() == [2, 2, 2]
         # Each has its own layout, which repainting starts from and "Undo my changes" brings back.
         own = app.layout_canvas(np.roll(LAYOUT, 16))["background"]
-        for canvas in (chosen[page.layout], page.reset_layout(chosen[page.visit])):
+        reset = page.reset_layout(chosen[page.visit], True, 0)
+        for canvas in (chosen[page.layout], reset[page.layout]):
             assert np.array_equal(canvas["background"], own)
 
     def test_three_other_faces_for_the_hole_of_an_attempt(self, app, page, visit, model):
@@ -267,13 +278,9 @@ class TestRestore:
         back = page.return_to(second, SimpleNamespace(index=0))
         assert back[page.seed] == 3
         np.testing.assert_array_equal(back[page.visit].mask, box_mask())
-        np.testing.assert_array_equal(
-            np.asarray(back[page.layout]["background"])[::2, ::2], layout_to_picture(LAYOUT)
-        )
+        np.testing.assert_array_equal(layout_of(back[page.layout]), layout_to_picture(LAYOUT))
         forth = page.return_to(second, SimpleNamespace(index=1))
-        np.testing.assert_array_equal(
-            np.asarray(forth[page.layout]["background"])[::2, ::2], layout_to_picture(hair)
-        )
+        np.testing.assert_array_equal(layout_of(forth[page.layout]), layout_to_picture(hair))
         assert forth[page.seed] == 8 and forth[page.visit].mask.sum() > box_mask().sum()
 
     def test_only_the_latest_attempts_are_kept(self, app, page, visit, model):
@@ -303,8 +310,9 @@ class TestLayout:
         assert call.frames is visit.attempt.frames and call.seed == 3
         np.testing.assert_array_equal(call.mask, box_mask())
         assert "widened" not in shown[page.notes]
-        reset = page.reset_layout(shown[page.visit])["background"]
-        np.testing.assert_array_equal(np.asarray(reset)[::2, ::2], layout_to_picture(LAYOUT))
+        reset = page.reset_layout(shown[page.visit], False, 0)
+        np.testing.assert_array_equal(layout_of(reset[page.layout]), layout_to_picture(LAYOUT))
+        assert len(reset[page.visit].attempts) == 2
 
     def test_strokes_beyond_the_hole_widen_it_and_the_page_says_so(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
@@ -314,7 +322,7 @@ class TestLayout:
         mask = model.calls[1].mask
         assert mask[box_mask()].all() and mask[20:27, 9:12].all() and not mask[:, 25:].any()
         assert "The hole was widened" in shown[page.notes]
-        assert (np.asarray(shown[page.editor]["layers"][0].getchannel("A")) > 0).sum() == mask.sum()
+        np.testing.assert_array_equal(strokes_of(shown[page.editor]), mask)
 
     def test_what_was_hidden_since_stays_hidden_for_the_next_restore(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
@@ -334,15 +342,48 @@ class TestLayout:
         with pytest.raises(ValueError, match="nothing to change for this: glasses off"):
             page.press_edit("Glasses off", visit, repainted(LAYOUT), 0, 1)
 
-    def test_a_region_is_filled(self, app, page):
+    def test_a_region_is_filled(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
         skin, hat = CLASSES.index("skin"), CLASSES.index("hat")
-        filled = app.read_layout(
-            {
-                "background": page.press_fill(repainted(LAYOUT), skin, hat)["background"].convert("RGBA"),
-                "layers": [],
-            }
-        )
-        np.testing.assert_array_equal(filled == hat, skin == LAYOUT)
+        filled = page.press_fill(visit, repainted(LAYOUT), skin, hat, False, 0)
+        assert page.result not in filled
+        wanted = np.where(skin == LAYOUT, hat, LAYOUT)
+        np.testing.assert_array_equal(layout_of(filled[page.layout]), layout_to_picture(wanted))
+        page.press_fill(visit, repainted(LAYOUT), skin, hat, True, 0)
+        np.testing.assert_array_equal(model.calls[-1].layout, wanted)
+
+    def test_strokes_go_on_in_one_attempt(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        hair = CLASSES.index("hair")
+        first, second = LAYOUT.copy(), LAYOUT.copy()
+        first[170:230, 30:60] = hair  # beyond the hole
+        second[60:80, 60:110] = hair  # in it, after the first stroke was undone
+        shown = page.follow_strokes(visit, repainted(first), True, 3)
+        # The editor keeps its strokes, so that they can be undone.
+        assert shown[page.layout] == gr.skip()
+        assert shown[page.visit].mask.sum() > box_mask().sum()
+        shown = page.follow_strokes(shown[page.visit], repainted(second), True, 3)
+        assert [each.title for each in shown[page.visit].attempts] == ["1 · seed 0", "2 · repainted"]
+        assert np.array_equal(model.calls[-1].layout, second) and model.calls[-1].seed == 3
+        # The hole no longer is as wide as the stroke that was undone.
+        for mask in (model.calls[-1].mask, shown[page.visit].mask, strokes_of(shown[page.editor])):
+            np.testing.assert_array_equal(mask, box_mask())
+        # "Render" keeps it; the next stroke is another attempt.
+        kept = page.press_render(shown[page.visit], repainted(second), 3, 1)[page.visit]
+        last = page.follow_strokes(kept, repainted(first), True, 3)[page.visit]
+        assert [each.title[:3] for each in last.attempts] == ["1 ·", "2 ·", "3 ·", "4 ·"]
+        # So it is after going back to an earlier one.
+        back = page.return_to(last, SimpleNamespace(index=1))[page.visit]
+        last = page.follow_strokes(back, repainted(LAYOUT), True, 3)[page.visit]
+        assert last.attempt.title == "5 · repainted"
+
+    def test_the_face_follows_only_what_is_new_and_whole(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        hat = np.where(LAYOUT == 0, np.uint8(CLASSES.index("hat")), LAYOUT)
+        wiped = {"background": None, "layers": [], "composite": None}
+        for painting, following in ((repainted(LAYOUT), True), (wiped, True), (repainted(hat), False)):
+            assert page.result not in page.follow_strokes(visit, painting, following, 0)
+        assert len(model.calls) == 1
 
     def test_a_wiped_layout_is_refused(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
