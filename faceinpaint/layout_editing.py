@@ -6,7 +6,7 @@ Layouts are 256 x 256 uint8 class ids in the frame of the aligned face; "left" i
 import cv2
 import numpy as np
 
-from .semantics import CLASSES, MEAN_CENTRES
+from .semantics import CLASSES, MEAN_CENTRES, RIM, behind_lenses
 
 _ID = {name: index for index, name in enumerate(CLASSES)}
 _BEHIND = ("background", "cloth", "neck")
@@ -167,7 +167,8 @@ def fill_region(layout, old, new):
 def widen_hole(mask, before, after, frame):
     """The hole that an edited layout needs: where it changed, nothing may stay as it is.
 
-    Nor of a mouth that is no longer the same: its teeth would stand where they stood between other lips.
+    Nor of a mouth that is no longer the same: its teeth would stand where they stood between other lips. But
+    behind the lenses of new glasses the eyes are what they were.
 
     Args:
         mask: H x W bool, the hole in the photo.
@@ -180,7 +181,8 @@ def widen_hole(mask, before, after, frame):
     """
     # One pixel more: at its edge, a hole between the pixels of the face counts as one.
     hole = cv2.dilate(frame.area_in_face(mask).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    outside = (before != after) & ~hole
+    new_glasses = (after == _ID["eyeglasses"]) & (before != _ID["eyeglasses"])
+    outside = (before != after) & ~hole & ~(new_glasses & behind_lenses(after, RIM - WIDENING))
     if not outside.any():
         return mask
     mouth = _is_of(before, *_MOUTH) | _is_of(after, *_MOUTH)

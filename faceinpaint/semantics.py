@@ -47,17 +47,28 @@ SAME_COLOUR = 12
 WORN = tuple(CLASSES.index(name) for name in ("eyeglasses", "hat", "earring", "necklace"))
 """Classes that a person may have on or not: where none of it is seen, none is missed."""
 
-SMALL_PARTS = tuple(
-    CLASSES.index(part)
-    for part in ("left eye", "right eye", "left brow", "right brow", "mouth", "upper lip", "lower lip")
-)
-"""Classes that every face has and that take little room."""
+SMALL_PARTS = {
+    CLASSES.index(part): pixels
+    for part, pixels in {
+        "left eye": 150,
+        "right eye": 150,
+        "left brow": 270,
+        "right brow": 265,
+        "mouth": 300,
+        "upper lip": 260,
+        "lower lip": 445,
+    }.items()
+}
+"""Classes that every face has and that take little room, and of how many pixels of 256 x 256 they mostly are:
+the median of 1,587 CelebAMask-HQ layouts, of those with more than 30.
+"""
 
-SMALL_PARTS_GAIN = 3.5
-"""How much the logits of small parts are raised in a hole, times the share of the picture that it takes.
+SMALL_PARTS_GAIN = 5.0
+"""How much the logits of small parts are raised in a hole at most, times the share of the picture it takes.
 
-Chosen on validation faces for eyes as large as the true ones: with the right half hidden, or all but the
-border, they have 1.01 and 0.92 of their area, without it 0.70 and 0.41.
+Of 92 validation faces the eyes have 1.09 of their true area then with one half hidden, 0.92 with all but the
+border, and 1.07 under irregular holes; 0.00, 0.00 and 0.00 of them less than 35% of it, and 0.09, 0.04 and
+0.05 more than 160%.
 """
 
 HAIR = CLASSES.index("hair")
@@ -74,6 +85,12 @@ LEAST_OF_OTHER_LENS = 0.25
 So are 163 of 165 pairs in training faces, far turned ones too. Of 16 pairs that Stage 1 would draw in 400
 holes of validation faces, 5 are not, 4 of them on faces without glasses.
 """
+
+GLASSES, SKIN = CLASSES.index("eyeglasses"), CLASSES.index("skin")
+EYES = CLASSES.index("left eye"), CLASSES.index("right eye")
+
+RIM = 8
+"""So many of 256 pixels from their edge inwards new glasses are painted; further in one sees through them."""
 
 MIRRORED_CLASSES = (0, 1, 2, 3, 5, 4, 7, 6, 9, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 """The class that each class becomes when the picture is flipped left to right."""
@@ -133,9 +150,9 @@ def check_layout(layout):
 def likeliest_layout(logits, mask):
     """The likeliest class of each pixel, but for two things that go wrong pixel by pixel in the hole.
 
-    Who knows little of where an eye is finds skin likelier at every single pixel: small parts are raised by
-    as much as is hidden. And nothing is worn of which nothing is seen beside the hole, nor are glasses of
-    one lens: there would be pieces of glasses on a face whose eyes are hidden.
+    Nothing is worn of which nothing is seen beside the hole, nor are glasses of one lens: there would be
+    pieces of glasses on a face whose eyes are hidden. And who knows little of where an eye is finds skin
+    likelier at every single pixel: small parts get as large as expected, or as they mostly are.
 
     Args:
         logits: N x 19 x H x W, Stage 1's.
@@ -144,23 +161,51 @@ def likeliest_layout(logits, mask):
     Returns:
         N x H x W class ids, int64.
     """
-    hole = mask[:, 0] > 0
-    raised = logits.new_zeros(*logits.shape[:2], 1, 1)
-    raised[:, SMALL_PARTS] = SMALL_PARTS_GAIN * hole.to(logits.dtype).mean((1, 2)).view(-1, 1, 1, 1)
-    logits = torch.addcmul(logits, raised, hole[:, None].to(logits.dtype))
     # On a CPU `argmax` takes half as long again.
-    layout = logits.max(1).indices
-    worn = layout[:, None] == torch.tensor(WORN, device=layout.device)[:, None, None]
-    least = LEAST_SEEN * hole[0].numel() / 256**2
-    left_out = (worn & ~hole[:, None]).sum((2, 3)) < least
+    layouts = logits.max(1).indices
+    for each, layout, hole in zip(logits, layouts, mask[:, 0] > 0, strict=True):
+        # On a CPU three times as fast as `each[:, hole]`.
+        inside = each.flatten(1).index_select(1, hole.flatten().nonzero()[:, 0])
+        expected = inside.softmax(0).sum(1)
+        inside[_unlikely_worn(layout, hole)] = -math.inf
+        inside += _raise_of_small_parts(inside, expected, layout, hole)[:, None]
+        layout[hole] = inside.max(0).indices
+    return layouts
+
+
+def _unlikely_worn(layout, hole):
+    """Those of the classes in `WORN` that nobody in this layout, H x W, is likely to have on in the hole."""
+    worn = layout == torch.tensor(WORN, device=layout.device)[:, None, None]
+    unlikely = (worn & ~hole).sum((1, 2)) < LEAST_SEEN * hole.numel() / 256**2
     # Glasses are the first of what is worn.
-    lenses = torch.stack([half.sum((1, 2)) for half in worn[:, 0].chunk(2, 2)])
-    left_out[:, 0] |= lenses.amin(0) < LEAST_OF_OTHER_LENS * lenses.amax(0)
-    if (worn & hole[:, None] & left_out[..., None, None]).any():
-        unlikely = torch.zeros(logits.shape[:2], device=logits.device)
-        unlikely[:, WORN] = unlikely[:, WORN].masked_fill(left_out, -math.inf)
-        layout = torch.where(hole, (logits + unlikely[..., None, None]).argmax(1), layout)
-    return layout
+    lenses = torch.stack([half.sum() for half in worn[0].chunk(2, 1)])
+    unlikely[0] |= lenses.amin() < LEAST_OF_OTHER_LENS * lenses.amax()
+    return [kind for kind, left_out in zip(WORN, unlikely.tolist(), strict=True) if left_out]
+
+
+def _raise_of_small_parts(inside, expected, layout, hole):
+    """By how much to raise the logits of each class, 19 numbers.
+
+    `inside` are the logits in the hole, 19 x M, and `expected` the pixels of each class that they promise.
+    """
+    raised = inside.new_zeros(NUM_CLASSES)
+    limit = SMALL_PARTS_GAIN * inside.shape[1] / hole.numel()
+    best, kinds = inside.max(0)
+    seen = torch.bincount(layout[~hole], minlength=NUM_CLASSES)
+    for part, pixels in SMALL_PARTS.items():
+        wanted = max(expected[part], pixels * hole.numel() / 256**2 - seen[part])
+        rank = round(float(wanted))
+        ahead = inside[part] - best
+        own = kinds == part
+        rivals = inside[:, own]
+        rivals[part] = -math.inf
+        ahead[own] -= rivals.max(0).values - best[own]
+        near = ahead[ahead > -limit]
+        if 0 < rank <= len(near):
+            raised[part] = -near.kthvalue(len(near) + 1 - rank).values
+        elif rank:
+            raised[part] = limit
+    return raised
 
 
 def without_islands(layout, hole):
@@ -190,6 +235,23 @@ def without_islands(layout, hole):
             around = (cv2.dilate(island.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~island
             changed[island] = np.bincount(changed[around]).argmax()
     return changed
+
+
+def behind_lenses(layout, rim=RIM):
+    """What is seen through the lenses of glasses, the eyes included.
+
+    Args:
+        layout: H x W uint8 class ids.
+        rim: how many pixels from the edge of the glasses to their inside are not seen through.
+
+    Returns:
+        H x W bool.
+    """
+    outlines, _ = cv2.findContours(
+        (layout == GLASSES).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    whole = cv2.drawContours(np.zeros_like(layout), outlines, -1, 1, -1)
+    return cv2.distanceTransform(whole, cv2.DIST_L2, 5) > rim
 
 
 def one_hot(labels):

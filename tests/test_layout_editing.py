@@ -174,6 +174,19 @@ def test_of_another_mouth_nothing_is_kept_but_of_one_that_is_touched_up_all_else
     assert not widen_hole(nothing, layout, touched, frame)[190:198].any()
 
 
+def test_behind_new_glasses_the_eyes_stay(layout):
+    frame = FaceFrame.whole(256, 256)
+    nothing = np.zeros((256, 256), bool)
+    wearing = EDITS["Glasses on"](layout)
+    hole = widen_hole(nothing, layout, wearing, frame)
+    assert not hole[118:126, 90:104].any() and not hole[118:126, 152:166].any()
+    # The rims are painted, with their shadows, and the bridge.
+    assert hole[122, 72:80].all() and hole[122, 118:138].all() and hole[122, 176:184].all()
+    # Glasses that go take all of what was behind them along.
+    bare = EDITS["Glasses off"](wearing)
+    assert widen_hole(nothing, wearing, bare, frame)[area(wearing, "eyeglasses")].all()
+
+
 def test_where_hair_goes_the_hole_reaches_further_for_its_strands(layout):
     frame = FaceFrame.whole(256, 256)
     nothing = np.zeros((256, 256), bool)

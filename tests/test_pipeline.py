@@ -12,12 +12,13 @@ from PIL import Image
 from faceinpaint import FaceInpainter
 from faceinpaint.alignment import FaceFrame, share_hole, warp_to_frame
 from faceinpaint.checkpoint import save_network
+from faceinpaint.layout_editing import EDITS
 from faceinpaint.modeling.face_upsampler import FaceUpsampler
 from faceinpaint.modeling.frame_regressor import FrameRegressor
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
 from faceinpaint.pipeline import FACE_SIZE, HOLE_GREY, MAX_VARIATIONS
-from faceinpaint.semantics import CLASSES
+from faceinpaint.semantics import CLASSES, EYES, behind_lenses, mirror_labels
 
 ROOT = Path(__file__).parents[1]
 SKIN, HAIR = CLASSES.index("skin"), CLASSES.index("hair")
@@ -426,6 +427,14 @@ class TestShipped:
         assert (parsed[110:130, 145:170] == CLASSES.index("left eye")).any()
         assert np.isin(parsed[175:210, 100:155], MOUTH).mean() > 0.2
 
+    def test_of_a_mirrored_face_it_makes_the_mirrored_layout(self, shipped, face):
+        mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
+        mask[40:200, 70:190] = True
+        layout = shipped.predict_layout(face, mask, align=False)
+        mirrored = shipped.predict_layout(face[:, ::-1], mask[:, ::-1], align=False)
+        back = mirror_labels(torch.from_numpy(mirrored)).numpy()
+        assert (back == layout).mean() > 0.985
+
     @pytest.mark.parametrize("with_detector", [True, False])
     def test_half_of_a_face_in_a_photo_is_found_restored_and_put_back(
         self, shipped, with_detector, monkeypatch
@@ -490,6 +499,36 @@ class TestShipped:
         # Nor etched or blurred: each is about as finely structured as the likeliest.
         fine = [cv2.Laplacian(np.asarray(r.image.convert("L")), cv2.CV_64F)[mask].std() for r in several]
         assert max(fine) < 1.15 * fine[0] and min(fine) > fine[0] / 1.15
+
+    def test_through_new_glasses_one_sees_the_eye_that_is_painted_without_them(self, shipped, face):
+        mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
+        mask[80:160, 30:226] = True
+        plain = shipped(face, mask, align=False)
+        wearing = EDITS["Glasses on"](plain.layout)
+        lenses = behind_lenses(wearing)
+        assert lenses[np.isin(plain.layout, EYES)].mean() > 0.9
+        seen = np.asarray(shipped(face, mask, layout=wearing, align=False).image).astype(int)
+        difference = np.abs(seen - plain.image).mean(-1)
+        assert difference[lenses].mean() < 3
+        rims = (wearing == CLASSES.index("eyeglasses")) & ~behind_lenses(wearing, 3)
+        assert difference[rims].mean() > 15
+        # One lens of glasses that are on is like the other: it may be dark.
+        mask[:, :128] = False
+        seen, without = (
+            np.asarray(shipped(face, mask, layout=layout, align=False).image).astype(int)
+            for layout in (wearing, plain.layout)
+        )
+        assert np.abs(seen - without)[lenses & mask].mean() > 3
+
+    def test_what_the_hole_hides_does_not_show_through_new_glasses(self, shipped, face):
+        photo = cv2.resize(face, (640, 640), interpolation=cv2.INTER_CUBIC)
+        mask = np.zeros(photo.shape[:2], bool)
+        mask[200:400, 75:565] = True
+        layout = EDITS["Glasses on"](shipped.predict_layout(photo, mask, align=False))
+        noise = np.random.default_rng(0).integers(0, 256, photo.shape).astype(np.uint8)
+        other = np.where(mask[..., None], noise, photo)
+        same = [shipped(each, mask, layout=layout, align=False).image for each in (photo, other)]
+        np.testing.assert_array_equal(*same)
 
     def test_variations_of_one_layout_keep_it(self, shipped, face):
         mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)

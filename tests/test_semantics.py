@@ -148,16 +148,29 @@ class TestSmallPartsOfHiddenFaces:
 
     @pytest.fixture
     def logits(self):
-        """Skin everywhere, but that in a corner an eye is nearly as likely."""
+        """Skin everywhere, but that in a corner an eye is nearly as likely, most so at its top."""
         logits = torch.full((1, NUM_CLASSES, 64, 64), -9.0)
         logits[:, self.SKIN] = 3
-        logits[:, self.EYE, :8, :8] = 2
+        logits[:, self.EYE, :8, :8] = 2 - 0.001 * torch.arange(64.0).view(8, 8)
         return logits
 
+    def drawn(self, logits):
+        return likeliest_layout(logits, torch.ones(1, 1, 64, 64))[0] == self.EYE
+
     def test_an_eye_of_which_nothing_is_sure_but_that_it_is_there_is_drawn(self, logits):
-        layout = likeliest_layout(logits, torch.ones(1, 1, 64, 64))[0]
-        assert (layout[:8, :8] == self.EYE).all()
-        assert (layout == self.EYE).sum() == 64
+        eye = self.drawn(logits)
+        # As many pixels as their probabilities promise.
+        assert abs(eye.sum() - logits.softmax(1)[0, self.EYE].sum()) < 1.5
+        assert eye[:2, :8].all()
+
+    def test_one_that_is_less_likely_is_as_large_as_they_mostly_are(self, logits):
+        logits[:, self.EYE] -= 1
+        assert abs(self.drawn(logits).sum() - 150 / 16) < 1.5
+
+    def test_one_of_which_nobody_knows_how_large_it_is_does_not_take_all_that_it_may(self, logits):
+        logits[:, self.SKIN, :8, :8] = 1.7
+        assert (logits.argmax(1) == self.EYE).sum() == 64
+        assert abs(self.drawn(logits).sum() - logits.softmax(1)[0, self.EYE].sum()) < 1.5
 
     def test_a_small_hole_is_drawn_as_it_is_likeliest(self, logits):
         mask = torch.zeros(1, 1, 64, 64)
