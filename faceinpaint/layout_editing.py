@@ -189,7 +189,7 @@ def widen_hole(mask, before, after, frame):
     if np.count_nonzero(outside & mouth) > _OTHER_MOUTH * np.count_nonzero(mouth):
         outside |= mouth & ~hole
     fine = outside & _is_of(before, *_FINE)
-    area = _grow(outside, WIDENING) | _grow(fine, WIDENING_OF_FINE)
+    area = grown(outside, WIDENING) | grown(fine, WIDENING_OF_FINE)
     return mask | frame.area_in_photo(area, mask.shape[1], mask.shape[0])
 
 
@@ -198,7 +198,7 @@ def _is_of(layout, *names):
     return np.isin(layout, [_ID[name] for name in names])
 
 
-def _grow(area, reach):
+def grown(area, reach):
     """The area and what lies within so many pixels of it."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     return cv2.dilate(area.astype(np.uint8), disc) > 0

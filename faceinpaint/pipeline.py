@@ -23,6 +23,7 @@ from .checkpoint import load_network, weights_sha256
 from .detail import carry_detail, enlarge, even_skin, match_sharpness, match_tone, pick_sources, soften
 from .flow import add_strands, find_flow, smooth_along
 from .images import as_images, as_pictures
+from .layout_editing import WIDENING, grown
 from .modeling.face_prior import light_of
 from .modeling.face_upsampler import FACTOR
 from .modeling.inputs import start_of_face
@@ -386,8 +387,8 @@ class FaceInpainter:
     def _render(self, face, unknown, layout, seen, noise, light):
         """Paint one face, and `seen` of it, to a layout: a `_Painted`; see `_paint`.
 
-        What is seen through new glasses is painted first, and without them: Stage 2 has seen few glasses, and
-        paints pale eyes behind them.
+        New glasses are painted upon the face without them: Stage 2 has seen few, and would paint pale eyes
+        behind them.
         """
         lenses = behind_lenses(layout) & unknown
         worn_already = (layout == GLASSES) & ~behind_lenses(layout, WORN_RIM) & ~unknown
@@ -398,12 +399,11 @@ class FaceInpainter:
         likely[np.isin(likely, (GLASSES, *EYES))] = SKIN
         bare = np.where(layout == GLASSES, likely, layout)
         without = self._paint(face, unknown, bare, seen, noise, light)
-        restored, _ = paste_back(face, unknown, without.pixels, SQUARE)
-        face = np.where(lenses[..., None], restored, face)
-        rims = unknown & ~lenses
-        painted = self._paint(face, rims, layout, self._see(face[None], rims[None]), noise, light)
+        face, _ = paste_back(face, unknown, without.pixels, SQUARE)
+        rims = unknown & ~lenses & grown(layout == GLASSES, WIDENING)
+        painted = self._paint(face, rims, layout, self._see(face[None], rims[None]), noise, None)
         pixels, _ = paste_back(face, rims, painted.pixels, SQUARE)
-        # Its own sources may lie behind the lenses, where the photo is hidden.
+        # Its own sources may lie where the photo is hidden.
         return _Painted(layout, pixels, without.sources)
 
     @torch.inference_mode()
