@@ -102,9 +102,7 @@ def faces_per_second(inpainter, batch=THROUGHPUT_BATCH, repeats=5):
     def run():
         with torch.inference_mode(), inpainter.autocast():
             prior = inpainter.prior(image, mask) if inpainter.prior else image
-            # Of each face its mirror image, too.
-            views = (torch.cat([each, each.flip(-1)]) for each in (image, mask, prior))
-            layout = inpainter.layout_generator(*views)[:batch].float().softmax(1)
+            layout = inpainter.layout_generator.both_ways(image, mask, prior).softmax(1)
             inpainter.texture_generator(image, mask, prior, layout)
 
     _timed(run, inpainter.device)

@@ -326,7 +326,7 @@ class TestOtherCommands:
         faces = read_faces([tmp_path / "faces", out])
         expected = torch.from_numpy(inpainter.predict_layout(photo, np.zeros((256, 256)), align=False))
         # Weights that were folded round a little otherwise.
-        assert (faces.labels[faces.keys.index("one")] == expected).float().mean() > 0.99
+        assert (faces.labels[faces.keys.index("one")] == expected).float().mean() > 0.97
         # What has a label map already keeps it.
         assert (faces.labels[faces.keys.index("two")] == 7).all()
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..semantics import NUM_CLASSES
+from ..semantics import NUM_CLASSES, mirror_classes
 from .inputs import start_of_face, with_mirror_image
 from .layers import ResidualBlock, TransformerGrid, conv3x3, double
 
@@ -110,3 +110,9 @@ class LayoutGenerator(nn.Module):
     def forward(self, image, mask, prior):
         """Class logits N x 19 x H x W, float32; for the arguments see `encode`."""
         return double(self.decode(self.encode(image, mask, prior)).float())
+
+    def both_ways(self, image, mask, prior):
+        """The same, but the mean with what it makes of the mirror image, where it errs in another way."""
+        views = (torch.cat([each, each.flip(-1)]) for each in (image, mask, prior))
+        plain, mirrored = self(*views).chunk(2)
+        return (plain + mirror_classes(mirrored)) / 2
