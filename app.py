@@ -826,13 +826,14 @@ class Page:
         for event in answers:
             event.success(None, js=SCROLL_TO_RESULT)
 
+        followed = [self.following, self.seed]
         self.blocks.load(None, js=TELL_STROKES, api_visibility="private")
         self.following.input(None, js=TELL_STROKE, api_visibility="private")
         repainted = after_sending(self.stroke.click, self.layout, self.repainted, trigger_mode="always_last")
         on_model(
             repainted,
             self.follow_strokes,
-            [self.visit, self.repainted, self.following, self.seed],
+            [self.visit, self.repainted, *followed],
             attempt_parts,
             wait_on=self.result,
             trigger_mode="always_last",
@@ -843,16 +844,12 @@ class Page:
         on_model(
             repainted,
             self.press_fill,
-            [self.visit, self.repainted, self.region, self.palette, self.following, self.seed],
+            [self.visit, self.repainted, self.region, self.palette, *followed],
             attempt_parts,
             wait_on=self.result,
         )
         on_model(
-            self.reset.click,
-            self.reset_layout,
-            [self.visit, self.following, self.seed],
-            attempt_parts,
-            wait_on=self.result,
+            self.reset.click, self.reset_layout, [self.visit, *followed], attempt_parts, wait_on=self.result
         )
         on(self.attempts.select, self.return_to, self.visit, attempt_parts)
         viewed = [self.visit, self.view, self.left, self.right]
@@ -1077,11 +1074,11 @@ class Page:
 
     def _render(self, visit, layout, seed, count, title, by_strokes=False):
         """Paint the face again to `layout`; by strokes in the place of the attempt that is `growing`."""
-        shown = visit.mask_of(visit.attempt)
         attempt = visit.attempt
+        hole = shown = visit.mask_of(attempt)
         if by_strokes and visit.growing:
             attempt, visit = attempt.before, visit.without_latest()
-        hole = visit.mask_of(attempt)
+            hole = visit.mask_of(attempt)
         mask = widen_hole(hole, attempt.layout, layout, attempt.frames[0])
         # By itself it keeps the light and the grain of what the visitor sees.
         variation = attempt.variation if count == 1 else 1

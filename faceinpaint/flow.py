@@ -14,9 +14,7 @@ import cv2
 import numpy as np
 
 from .detail import NORMAL, around, bands, coarsen, luminance
-from .semantics import CLASSES
-
-_HAIR = CLASSES.index("hair")
+from .semantics import CLASSES, HAIR
 
 _FLOWING = np.isin(CLASSES, ("background", "hair", "hat", "earring", "necklace", "neck", "cloth"))
 """By class, whether it is smoothed. Not the face: its shadings and short lines are what it is known by."""
@@ -87,7 +85,7 @@ def find_flow(painted, unknown, layout):
         A `Flow` of size x size.
     """
     light = luminance(painted)
-    hair = (layout == _HAIR).astype(np.uint8)
+    hair = (layout == HAIR).astype(np.uint8)
     # Where hair ends is not where it flows.
     weight = _FLOWING[layout] & (cv2.erode(hair, np.ones((3, 3), np.uint8)) == hair)
     weight = weight * np.where(unknown, 1, _SEEN_SAY).astype(np.float32) / _shade(light)
@@ -129,7 +127,7 @@ def smooth_along(flow, painted, unknown, layout):
 
 
 def _smooth(direction, painted, layout):
-    hair = layout == _HAIR
+    hair = layout == HAIR
     parts = np.stack([hair, _FLOWING[layout] & ~hair], -1).astype(np.float32)
     light = luminance(painted)
     # The means of hair are of hair alone, and those of the rest of the rest.
@@ -159,7 +157,7 @@ def add_strands(flow, face, painted, unknown, layout, seed=0):
     Returns:
         The painted face, with strands where `unknown`.
     """
-    hair = (layout == _HAIR).astype(np.uint8)
+    hair = (layout == HAIR).astype(np.uint8)
     beside = cv2.dilate(unknown.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     seen = (cv2.erode(hair, np.ones((7, 7), np.uint8)) > 0) & ~beside
     hidden = cv2.erode(hair * unknown, np.ones((5, 5), np.uint8)) > 0
@@ -201,7 +199,7 @@ def add_strands_enlarged(photo, painted, hole, layout, step):
     Returns:
         The painted face, with strands in the hole.
     """
-    if not (hole & (layout == _HAIR)).any():
+    if not (hole & (layout == HAIR)).any():
         return painted
     _, photo, small, small_hole = coarsen(step, photo, painted, hole)
     layout = cv2.resize(layout, small_hole.shape[::-1], interpolation=cv2.INTER_NEAREST)
@@ -234,7 +232,7 @@ def _shade(light):
 
 def _soft(layout):
     """How far inside the hair a pixel is, H x W float32 from 0 to 1."""
-    hair = cv2.erode((layout == _HAIR).astype(np.uint8), np.ones((3, 3), np.uint8))
+    hair = cv2.erode((layout == HAIR).astype(np.uint8), np.ones((3, 3), np.uint8))
     return cv2.GaussianBlur(hair.astype(np.float32), (0, 0), 1.5)
 
 

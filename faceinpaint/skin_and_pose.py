@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from .semantics import CLASSES
+from .semantics import CLASSES, SKIN
 
 TONES = {"very light": 55, "light": 41, "intermediate": 28, "tan": 10, "brown": -30, "dark": -90}
 """Skin tones by their least individual typology angle, in degrees (Del Bino and Bernerd 2013)."""
@@ -31,7 +31,7 @@ def skin_tone(image, labels):
     Returns:
         A float, -90 to 90; None where no skin is labelled.
     """
-    skin = labels == CLASSES.index("skin")
+    skin = labels == SKIN
     if skin.sum() < MIN_PIXELS:
         return None
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[skin]

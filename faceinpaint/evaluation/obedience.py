@@ -16,7 +16,7 @@ from ..alignment import FaceFrame
 from ..checkpoint import load_network
 from ..layout_editing import EDITS, WIDENING, WIDENING_OF_FINE, widen_hole
 from ..metrics import ConfusionMatrix, layout_agreement, mean_iou
-from ..semantics import CLASSES, layout_to_picture
+from ..semantics import CLASSES, HAIR, SKIN, layout_to_picture
 from .holes import hide, pair_bands
 from .report import (
     Report,
@@ -41,7 +41,6 @@ MIN_CHANGED = 60
 SHEET_ROWS = 2
 """Rows of the picture sheet for each edit."""
 
-_HAIR, _SKIN = CLASSES.index("hair"), CLASSES.index("skin")
 _BROWS = [CLASSES.index(name) for name in ("right brow", "left brow")]
 _MOUTH = CLASSES.index("mouth")
 
@@ -55,21 +54,21 @@ def turn_mouth(layout):
 def raise_brows(layout, by=9):
     """Move the brows up by `by` pixels, over skin and hair; skin takes their place."""
     brows = np.isin(layout, _BROWS)
-    edited = np.where(brows, np.uint8(_SKIN), layout)
+    edited = np.where(brows, np.uint8(SKIN), layout)
     raised = np.zeros_like(layout)
     raised[:-by] = np.where(brows, layout, 0)[by:]
-    takes = (raised > 0) & np.isin(edited, (_SKIN, _HAIR))
+    takes = (raised > 0) & np.isin(edited, (SKIN, HAIR))
     return np.where(takes, raised, edited)
 
 
 def lower_hairline(layout, by=16):
     """Let the hair begin `by` pixels lower on the forehead."""
-    return _move_hairline(layout, _HAIR, _SKIN, by)
+    return _move_hairline(layout, HAIR, SKIN, by)
 
 
 def raise_hairline(layout, by=16):
     """Let the forehead reach `by` pixels higher into the hair."""
-    return _move_hairline(layout, _SKIN, _HAIR, -by)
+    return _move_hairline(layout, SKIN, HAIR, -by)
 
 
 RULES = {
