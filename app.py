@@ -102,8 +102,19 @@ CSS = "#palette label { border-left-width: 14px; padding: 4px 10px 4px 8px }" + 
 # three thumbnails in a row would be cut off.
 CSS += """
 @media (max-width: 640px) {
-    #photo, #layout, #upload { height: 420px !important }
+    #photo, #upload { height: 420px !important }
     #examples .grid-container, #attempts .grid-container { --grid-cols: 2 !important }
+}
+"""
+
+# There the layout is below the result, which stays in view, so that one sees the face follow.
+CSS += """
+.gradio-container { overflow: clip !important }
+@media (max-width: 640px) {
+    #steering { flex-flow: column nowrap }
+    #steering > .column { display: contents }
+    #result:not(.fullscreen) { position: sticky; top: 0; z-index: 9; height: 260px !important }
+    #layout { height: 350px !important; isolation: isolate }
 }
 """
 
@@ -643,7 +654,7 @@ class Page:
                 self.another = gr.Button("Another photo")
 
     def _build_result_section(self):
-        with gr.Row():
+        with gr.Row(elem_id="steering"):
             with gr.Column(min_width=320):
                 gr.Markdown("## 2 · See the result")
                 self.result = gr.Image(

@@ -2,8 +2,8 @@
 
 A face is `KEY.webp` (or jpg, png, ...); beside it may stand `KEY.png`, its label map (8 bit, one channel,
 CelebAMask-HQ ids), and `KEY.valid.png` (white = real pixels; the rest is padding that must not be learnt).
-A folder's or tar's sub-folders are part of the key. A `KEY.png` alone is a label map when it has one channel
-and a face when it has colours.
+A folder's or tar's sub-folders are part of the key. A `KEY.png` is a label map when it has one channel and a
+face when it has colours; then its label map stands in another folder or tar.
 """
 
 import io
@@ -66,14 +66,12 @@ def read_faces(paths, size=256, limit=None, progress=False):
     """
     members = defaultdict(dict)
     for name, read in _pictures(paths):
-        key, _, kind = name.rpartition(".")
+        key, _, suffix = name.rpartition(".")
+        kind = _kind_of_png(read) if suffix.lower() == "png" else "photo"
         if key.endswith(".valid"):
-            members[key.removesuffix(".valid")]["valid"] = read
-        elif kind == "png":
-            members[key]["png"] = read
-        else:
-            members[key]["photo"] = read
-    jobs = [(key, parts) for key, parts in members.items() if "photo" in parts or _is_colour(parts)][:limit]
+            key, kind = key.removesuffix(".valid"), "valid"
+        members[key][kind] = read
+    jobs = [(key, parts) for key, parts in members.items() if {"photo", "photo.png"} & parts.keys()][:limit]
     if not jobs:
         raise ValueError(f"No face pictures were found in {paths}.")
 
@@ -83,12 +81,12 @@ def read_faces(paths, size=256, limit=None, progress=False):
 
     def decode(index):
         key, parts = jobs[index]
-        photo = parts.get("photo") or parts["png"]
+        if {"photo", "photo.png"} <= parts.keys():
+            raise ValueError(f"{key}.png stands beside a photo but is in colour: it is no label map.")
+        photo = parts.get("photo") or parts["photo.png"]
         images[index] = _to_tensor(photo().convert("RGB"), size, Image.Resampling.LANCZOS)
-        if "photo" in parts and "png" in parts:
-            if _is_colour(parts):
-                raise ValueError(f"{key}.png stands beside a photo but is in colour: it is no label map.")
-            labels[index] = _to_tensor(parts["png"](), size, Image.Resampling.NEAREST)
+        if "labels" in parts:
+            labels[index] = _to_tensor(parts["labels"](), size, Image.Resampling.NEAREST)
         if "valid" in parts:
             valid[index] = _to_tensor(parts["valid"]().convert("L"), size, Image.Resampling.NEAREST) > 127
 
@@ -166,8 +164,8 @@ def _open(name, source, decode=True):
     return picture
 
 
-def _is_colour(parts):
-    return "png" in parts and parts["png"](decode=False).mode not in ("L", "1", "I", "I;16")
+def _kind_of_png(read):
+    return "labels" if read(decode=False).mode in ("L", "1", "I", "I;16") else "photo.png"
 
 
 def _to_tensor(picture, size, resample):

@@ -143,7 +143,8 @@ def test_masks_are_read_white_as_hole(tmp_path):
 
 
 def test_written_labels_are_read_back(tmp_path):
-    faces = write(tmp_path / "faces.tar", {"x/one.webp": colour(1), "two.webp": colour(2)})
+    # A face that is a PNG itself has its labels under the same name.
+    faces = write(tmp_path / "faces.tar", {"x/one.webp": colour(1), "two.png": colour(2)})
     labels = torch.randint(
         0, 19, (2, SIZE, SIZE), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
     )
@@ -151,3 +152,4 @@ def test_written_labels_are_read_back(tmp_path):
     read = read_faces([faces, tmp_path / "labels.tar"], size=SIZE)
     for key, layout in zip(["x/one", "two"], labels, strict=True):
         assert torch.equal(read.labels[read.keys.index(key)], layout)
+    assert np.array_equal(read.images[read.keys.index("two")].numpy(), np.asarray(colour(2)))

@@ -77,7 +77,8 @@ def draw_batch(faces, bank, indices, size, generator, moved_share=0.5):
     flip = uniform(count) < 0.5
     image = torch.where(flip[:, None, None, None], image.flip(-1), image)
     valid = torch.where(flip[:, None, None, None], valid.flip(-1), valid)
-    mirrored = torch.where(labels == UNLABELLED, labels, mirror_labels(labels.clamp(max=18)))
+    flipped = labels.flip(-1)
+    mirrored = torch.where(flipped == UNLABELLED, flipped, mirror_labels(labels.clamp(max=18)))
     labels = torch.where(flip[:, None, None], mirrored, labels)
 
     labels = labels.long()

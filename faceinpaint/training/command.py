@@ -66,7 +66,7 @@ def add_train_arguments(parser):
                 help=f"draw faces of this {what.lower()} W times as often",
             )
         option(
-            "--share-labelled", type=float, default=0.0, help="draw labelled faces 1 + this times as often"
+            "--share-labelled", type=float, default=0.0, help="added to how often labelled faces are drawn"
         )
         if stage == "layout":
             option("--teacher", help="folder of an earlier Stage 1; what it reads joins the labels")
@@ -74,7 +74,12 @@ def add_train_arguments(parser):
             option("--vgg", required=True, help="safetensors file of VGG19 up to conv3_1")
         if stage == "texture":
             option("--objective", choices=["projected", "wgan-gp"], default="projected")
-            option("--adversary-from", type=int, default=0, help="images after which the adversary joins")
+            option(
+                "--adversary-from",
+                type=int,
+                default=0,
+                help="images after which the adversary and what Stage 1 reads of the painting join",
+            )
 
 
 def train_command(options):
@@ -132,6 +137,7 @@ def _train_stage(options):
 
 def fit_prior(options):
     """Fit the face prior to all faces and write it."""
+    # Padding counts, too: it is a reflection of the face's own surroundings, and most faces have some.
     images = read_faces(options.faces, progress=True).images
     prior = FacePrior(options.components)
     small = torch.cat(

@@ -91,9 +91,11 @@ def train(task, faces, validation, options):
         options: namespace of the command line, see `faceinpaint.training.command`.
 
     Raises:
-        ValueError: the batch does not divide among the processes.
+        ValueError: the batch does not divide among the processes, or is larger than `options.images`.
     """
     rank, world = distributed.rank(), distributed.world_size()
+    if options.images < options.batch:
+        raise ValueError(f"{options.images} images are less than one batch of {options.batch}.")
     if options.batch % world:
         raise ValueError(f"A batch of {options.batch} images does not divide among {world} processes.")
     first_process = rank == 0

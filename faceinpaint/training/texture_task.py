@@ -137,7 +137,7 @@ class TextureTask(Task):
                 if self.parser is None:
                     layout = _no_layout(real)
                 else:
-                    labels = self._wanted_labels(real, mask, prior, wanted)
+                    labels = self._wanted_labels(real, mask, prior, wanted, kept)
                     layout = one_hot(labels)
                 real_views = self._look(real, windows, judged)
                 layouts, holes = (
@@ -265,14 +265,17 @@ class TextureTask(Task):
                 labels[i] = torch.where(takes, other[i], labels[i])
         return labels, hole
 
-    def _wanted_labels(self, image, mask, prior, labels):
-        """Class ids N x H x W to paint from: those given, some roughened as by hand, some by Stage 1."""
+    def _wanted_labels(self, image, mask, prior, labels, kept):
+        """Class ids N x H x W to paint from: those given, some roughened as by hand, some by Stage 1.
+
+        From sample `kept` on they are edited: Stage 1 has a say there only where there are no labels.
+        """
         height = labels.shape[-1]
         labels[1::PREDICTED_EVERY] = (
             labels[1::PREDICTED_EVERY, ::4, ::4].repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :height]
         )
         chosen = torch.zeros(len(labels), dtype=torch.bool, device=self.device)
-        chosen[::PREDICTED_EVERY] = True
+        chosen[:kept:PREDICTED_EVERY] = True
         chosen |= (labels == UNLABELLED).any(2).any(1)
         logits = self.parser(image[chosen], mask[chosen], prior[chosen])
         labels[chosen] = likeliest_layout(logits, mask[chosen])

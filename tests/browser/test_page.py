@@ -205,6 +205,17 @@ def test_a_phone_needs_no_sideways_scroll(open_page, drawn_face, tmp_path, schem
     assert Image.open(tmp_path / "phone.png").width == PHONE["viewport"]["width"]
 
 
+def test_on_a_phone_the_result_stays_in_view_above_the_layout(open_page):
+    page = open_page(**PHONE)
+    page.locator("#examples button").first.click()
+    shown_result(page)
+    page.wait_for_timeout(1000)  # by itself the page scrolls to the result
+    page.locator("#layout").evaluate("layout => layout.scrollIntoView({block: 'end'})")
+    result, layout = (page.locator(part).bounding_box() for part in ("#result", "#layout"))
+    assert result["y"] >= 0 and result["y"] + result["height"] <= layout["y"]
+    assert layout["y"] + layout["height"] < PHONE["viewport"]["height"] + 1
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_keeps_anybody_out(open_page, scheme):
     """No serious finding of axe-core, before and after a photo is chosen."""

@@ -1,18 +1,16 @@
 import json
-from itertools import pairwise
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from evaluation_fakes import FakeLpips
 from PIL import Image
-from safetensors.torch import save_file
 
 from faceinpaint.__main__ import main
 from faceinpaint.checkpoint import load_network
 from faceinpaint.training import ablation, loop
 from faceinpaint.training.ablation import VARIANTS, format_table, summarize
-from faceinpaint.training.losses import Vgg19Features
 
 TINY = {"channels": (8, 8, 16, 16), "depth": 1, "heads": 4, "size": 64}
 
@@ -31,8 +29,8 @@ def tiny():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, low_rank_pictures):
-    """A folder of labelled faces, a folder of one mask, an untrained VGG19, and a card."""
+def folder(tmp_path_factory, low_rank_pictures, untrained_vgg):
+    """A folder of labelled faces, a folder of one mask, VGG19, and a card."""
     folder = tmp_path_factory.mktemp("study")
     rng = np.random.default_rng(0)
     pictures = ((low_rank_pictures(20, 64).permute(0, 2, 3, 1) + 1) * 127.5).byte().numpy()
@@ -46,11 +44,7 @@ def folder(tmp_path_factory, low_rank_pictures):
     mask = np.zeros((64, 64), np.uint8)
     mask[20:50, 16:56] = 255
     Image.fromarray(mask).save(folder / "masks/a.png")
-    tensors = {"preprocess.weight": torch.eye(3)[..., None, None], "preprocess.bias": torch.zeros(3)}
-    for name, (a, b) in zip(Vgg19Features.names, pairwise((3, 64, 64, 128, 128, 256)), strict=True):
-        tensors[f"{name}.weight"] = torch.randn(b, a, 3, 3) / (9 * a) ** 0.5
-        tensors[f"{name}.bias"] = torch.zeros(b)
-    save_file(tensors, folder / "vgg.safetensors")
+    shutil.copy(untrained_vgg, folder / "vgg.safetensors")
     (folder / "card.md").write_text("before\n<!-- ablate -->\nold\n<!-- /ablate -->\nafter\n")
     return folder
 

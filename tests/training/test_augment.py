@@ -109,6 +109,15 @@ def test_unlabelled_stays_unlabelled(faces, bank):
     assert (batch.labels == UNLABELLED).all()
 
 
+def test_what_is_unlabelled_moves_with_its_picture(faces, bank):
+    faces.labels[...] = torch.arange(SIZE) // (SIZE // 2)
+    faces.labels[:, :, : SIZE // 4] = UNLABELLED
+    labels = draw(faces, bank, 40).labels[20:]  # flipped or not, and nothing else
+    left, right = ((labels[:, :, part] == UNLABELLED) for part in (slice(SIZE // 4), slice(-SIZE // 4, None)))
+    assert ((labels == UNLABELLED).float().mean((1, 2)) == 0.25).all()
+    assert (left.all(2).all(1) ^ right.all(2).all(1)).all() and right.any()
+
+
 def test_the_same_generator_seed_gives_the_same_batch(faces, bank):
     first, again, other = (draw(faces, bank, 16, seed) for seed in (3, 3, 4))
     for name in Batch.__dataclass_fields__:

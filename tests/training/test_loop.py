@@ -1,6 +1,5 @@
 import json
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +12,7 @@ from faceinpaint.checkpoint import load_network
 from faceinpaint.datasets import UNLABELLED, Faces
 from faceinpaint.modeling.face_prior import FacePrior
 from faceinpaint.modeling.layout_generator import LayoutGenerator
-from faceinpaint.semantics import CLASSES, mirror_classes
+from faceinpaint.semantics import CLASSES, mirror_classes, one_hot
 from faceinpaint.training import loop
 from faceinpaint.training.augment import Batch
 from faceinpaint.training.frame_task import FrameTask
@@ -23,7 +22,6 @@ from faceinpaint.training.texture_task import WEIGHTS, TextureTask
 from faceinpaint.training.upsampler_task import WEIGHTS as UPSAMPLER_WEIGHTS
 from faceinpaint.training.upsampler_task import UpsamplerTask
 
-VGG = Path(__file__).parents[3] / "shared/aids/vgg19/vgg19_conv3_1.safetensors"
 SIZE = 64
 BATCH = 4
 TINY_TEXTURE = {
@@ -210,6 +208,11 @@ def test_faces_are_drawn_by_name_class_and_label(tmp_path):
         loop._sampling_weights(faces, make_options(tmp_path, weight_class=[("moustache", 2.0)]))
 
 
+def test_less_than_a_batch_is_refused(tmp_path, clock):
+    with pytest.raises(ValueError, match="3 images are less than one batch of 4"):
+        train(TinyTask(clock), make_faces(), None, make_options(tmp_path, images=3))
+
+
 def test_faces_of_a_group_are_drawn_more_often(tmp_path):
     labels = torch.full((3, 64, 64), CLASSES.index("skin"), dtype=torch.uint8)
     labels[:, 20:28, 12:24] = CLASSES.index("right eye")
@@ -252,9 +255,11 @@ class TestTasks:
         valid[0, :, 120:] = 0
         return Batch(image, labels, hole, valid)
 
-    def options(self, **changes):
-        values = {"device": "cpu", "dtype": torch.float32, "learning_rate": 1e-3, "vgg": str(VGG)}
-        return SimpleNamespace(**values | {"adversary_from": 0, "objective": "projected"} | changes)
+    @pytest.fixture
+    def options(self, untrained_vgg):
+        values = {"device": "cpu", "dtype": torch.float32, "learning_rate": 1e-3, "vgg": untrained_vgg}
+        values |= {"adversary_from": 0, "objective": "projected"}
+        return lambda **changes: SimpleNamespace(**values | changes)
 
     def learn(self, task, name, batch, shake, seen=4000):
         """Take a step; all weights of the network called `name`, and the critic's, must have a say."""
@@ -271,8 +276,8 @@ class TestTasks:
         changed = [not torch.equal(p, old) for p, old in zip(critic.parameters(), critic_before, strict=True)]
         return losses, changed
 
-    def test_layout(self, prior, batch, shake, tmp_path):
-        task = LayoutTask(prior, self.options())
+    def test_layout(self, options, prior, batch, shake, tmp_path):
+        task = LayoutTask(prior, options())
         losses, changed = self.learn(task, "layout_generator", batch, shake)
         assert losses.keys() == {"cross_entropy", "jaccard", "adversarial", "critic"}
         assert all(changed)
@@ -283,9 +288,11 @@ class TestTasks:
         figures = task.validate(batch)
         assert figures.keys() == {"parser_accuracy", "parser_mean_iou", "hole_accuracy", "hole_mean_iou"}
 
-    def test_a_teacher_reads_both_sides_of_a_face_alike_and_labels_keep_their_say(self, batch, shake):
+    def test_a_teacher_reads_both_sides_of_a_face_alike_and_labels_keep_their_say(
+        self, options, batch, shake
+    ):
         teacher = shake(LayoutGenerator((8, 8, 16, 16), depth=1, heads=2, use_prior=False))
-        task = LayoutTask(None, self.options(), teacher, channels=(8, 8, 16, 16), depth=1, heads=2)
+        task = LayoutTask(None, options(), teacher, channels=(8, 8, 16, 16), depth=1, heads=2)
         losses, _ = self.learn(task, "layout_generator", batch, shake)
         assert losses.keys() == {"cross_entropy", "jaccard", "adversarial", "critic"}
         labels = batch.labels[:, ::2, ::2]
@@ -297,17 +304,16 @@ class TestTasks:
         own = task._soften(batch, labels, known).gather(1, labels.clamp(max=18)[:, None])
         assert own[known > 0].min() >= 0.5
 
-    def test_frame(self, batch, shake, tmp_path):
-        task = FrameTask(self.options())
+    def test_frame(self, options, batch, shake, tmp_path):
+        task = FrameTask(options())
         losses, _ = self.learn(task, "frame_regressor", batch, shake)
         assert losses.keys() == {"logarithm", "distance"}
         task.export(tmp_path)
         assert load_network(tmp_path, "frame_regressor").size == 128
         assert task.validate(batch).keys() == {"median", "near"}
 
-    @pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
-    def test_upsampler(self, batch, shake, tmp_path):
-        task = UpsamplerTask(self.options(vgg=str(VGG)))
+    def test_upsampler(self, options, batch, shake, tmp_path):
+        task = UpsamplerTask(options())
         losses, _ = self.learn(task, "face_upsampler", batch, shake)
         assert losses.keys() == set(UPSAMPLER_WEIGHTS)
         task.export(tmp_path)
@@ -315,12 +321,11 @@ class TestTasks:
         assert "psnr" in task.validate(batch)
         assert task.sheet(batch).height == 3 * batch.image.shape[-1]
 
-    @pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
     @pytest.mark.parametrize("objective", ["projected", "wgan-gp"])
-    def test_texture(self, prior, batch, shake, objective):
+    def test_texture(self, options, prior, batch, shake, objective):
         parser = shake(LayoutGenerator((8, 8, 16, 16), depth=1, heads=2, size=128))
         frozen = {key: value.clone() for key, value in parser.state_dict().items()}
-        task = TextureTask(prior, parser, self.options(objective=objective))
+        task = TextureTask(prior, parser, options(objective=objective))
         losses, changed = self.learn(task, "texture_generator", batch, shake)
         assert {
             "reconstruction",
@@ -334,10 +339,9 @@ class TestTasks:
         assert all(changed[::2])  # the weights; the biases of fooled heads may stay
         assert all(torch.equal(parser.state_dict()[key], value) for key, value in frozen.items())
 
-    @pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
-    def test_texture_of_small_pictures_in_a_single_stage(self, prior, batch, shake):
+    def test_texture_of_small_pictures_in_a_single_stage(self, options, prior, batch, shake):
         small = Batch(*(x[..., ::2, ::2] for x in (batch.image, batch.labels, batch.hole, batch.valid)))
-        task = TextureTask(prior, None, self.options(), **TINY_TEXTURE)
+        task = TextureTask(prior, None, options(), **TINY_TEXTURE)
         shake(task.networks["texture_generator"]).requires_grad_(True)
         losses = task.step(small, 4000, torch.Generator().manual_seed(0))
         expected = {
@@ -358,26 +362,48 @@ class TestTasks:
         assert not layout.any()
         assert torch.equal(painted * (1 - small.hole), small.image * (1 - small.hole))
 
-    @pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
-    def test_losses_count_by_their_weights(self, prior, batch, shake):
+    def test_losses_count_by_their_weights(self, options, prior, batch, shake):
         parser = shake(LayoutGenerator((8, 8, 16, 16), depth=1, heads=2, size=64))
         small = Batch(*(x[..., ::2, ::2] for x in (batch.image, batch.labels, batch.hole, batch.valid)))
         gradients = []
         for weight in (0.0, 0.0, 1.0):
             torch.manual_seed(0)
             weights = dict.fromkeys(WEIGHTS, 0.0) | {"reconstruction": 1.0, "layout": weight}
-            task = TextureTask(prior, parser, self.options(), weights, **TINY_TEXTURE)
+            task = TextureTask(prior, parser, options(), weights, **TINY_TEXTURE)
             shake(task.networks["texture_generator"]).requires_grad_(True)
             assert "layout" in task.step(small, 4000, torch.Generator().manual_seed(0))
             gradients.append(task.networks["texture_generator"].stem.weight.grad)
         assert torch.equal(gradients[0], gradients[1])
         assert not torch.allclose(gradients[0], gradients[2], rtol=0.01)
 
-    @pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
-    def test_the_adversary_joins_later(self, batch, shake):
+    def test_edited_samples_are_painted_to_their_edits(self, options, low_rank_pictures):
+        count, kept = 16, 14
+        labels = torch.arange(count)[:, None, None].repeat(1, 64, 64) % 3
+        hole = torch.zeros(count, 1, 64, 64)
+        hole[..., 16:48, 16:48] = 1
+        batch = Batch(low_rank_pictures(count, 64), labels, hole, torch.ones_like(hole))
+
+        class Parser:
+            def __call__(self, image, mask, prior):
+                return one_hot(torch.full((len(image), 64, 64), CLASSES.index("hair")))
+
+        task = TextureTask(None, None, options(), **TINY_TEXTURE)
+        task.parser = Parser()
+        wanted, wider = task._edit(batch, kept, torch.Generator().manual_seed(1))
+        assert torch.equal(wanted[:kept], labels[:kept]) and torch.equal(wider[:kept], hole[:kept])
+        edited = wanted[kept:] != labels[kept:]
+        assert edited.any()
+        # Nothing is asked for where the truth stays to be seen.
+        assert (wider[kept:, 0] > 0)[edited].all()
+        painted = task._wanted_labels(batch.image, wider, batch.image, wanted.clone(), kept)
+        assert torch.equal(painted[kept:], wanted[kept:])
+        by_stage_1 = painted[:, 0, 0] == CLASSES.index("hair")
+        assert by_stage_1.nonzero()[:, 0].tolist() == [0, 5, 10]
+
+    def test_the_adversary_joins_later(self, options, batch, shake):
         parser = shake(LayoutGenerator((8, 8, 16, 16), depth=1, heads=2, use_prior=False, size=128))
         # Without the prior, as for the ablation.
-        task = TextureTask(None, parser, self.options(adversary_from=5000))
+        task = TextureTask(None, parser, options(adversary_from=5000))
         losses, changed = self.learn(task, "texture_generator", batch, shake)
         assert losses.keys() == {"reconstruction", "perceptual", "unit_perceptual", "style", "detail"}
         assert not any(changed)

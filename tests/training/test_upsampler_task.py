@@ -1,14 +1,10 @@
-from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
 import torch
 import torch.nn.functional as F
 
 from faceinpaint.training.augment import Batch
 from faceinpaint.training.upsampler_task import UpsamplerTask, _shrink
-
-VGG = Path(__file__).parents[3] / "shared/aids/vgg19/vgg19_conv3_1.safetensors"
 
 
 def test_small_pictures_are_the_large_ones_some_softer(low_rank_pictures):
@@ -25,9 +21,8 @@ def test_small_pictures_are_the_large_ones_some_softer(low_rank_pictures):
     assert 0.25 < softened < 0.6
 
 
-@pytest.mark.skipif(not VGG.exists(), reason="needs VGG19 of ../shared")
-def test_padding_is_not_learnt(low_rank_pictures):
-    options = SimpleNamespace(device="cpu", dtype=torch.float32, learning_rate=1e-3, vgg=str(VGG))
+def test_padding_is_not_learnt(low_rank_pictures, untrained_vgg):
+    options = SimpleNamespace(device="cpu", dtype=torch.float32, learning_rate=1e-3, vgg=untrained_vgg)
     image = low_rank_pictures(4, 64)
     valid = torch.ones(4, 1, 64, 64)
     valid[..., 32:] = 0
