@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -32,7 +32,6 @@ from PIL import EpsImagePlugin, Image
 
 from faceinpaint import FaceInpainter
 from faceinpaint.alignment import FaceFrame
-from faceinpaint.baselines import BASELINES
 from faceinpaint.examples import read_examples
 from faceinpaint.layout_editing import EDITS, fill_region, widen_hole
 from faceinpaint.masks import lower_half, part_mask, random_mask, repaint_mask, resize_mask
@@ -40,29 +39,25 @@ from faceinpaint.photos import MAX_PIXELS, Photo, read_layout_file, read_mask
 from faceinpaint.pipeline import MAX_VARIATIONS
 from faceinpaint.semantics import CLASSES, PALETTE, layout_to_picture, picture_to_layout
 from faceinpaint.temporary_files import delete_old_files, own_folder
+from faceinpaint.visits import PHOTO, PLACES, Attempt, Press, Visit, fit, hidden_share
 from faceinpaint.visualization import (
     HOLE_TINT,
     TINT_OPACITY,
     comparison_sheet,
-    crop_to_face,
     mark_places,
     outline_faces,
-    overlay_layout,
     tint_hole,
 )
 
 CACHE_SECONDS = 3600  # within which every file of a visitor is deleted
 CHECK_SECONDS = 300  # how often files are looked through for that
+GPU_SECONDS = 20  # four variations of 24 megapixels, with time to spare
 MAX_FILE_BYTES = 300_000_000  # the largest photo, 50 megapixels, with 16 bits a colour
 MAX_SESSIONS = 2000  # an unused one, such as a request through the API, has 0.2 MB; the oldest are forgotten
+MAX_VISITS_BYTES = 4_000_000_000  # of all visits together; the photos of the oldest ones are forgotten
 CANVAS_SIDE = 1024  # the editor shows larger photos smaller; the photo itself is kept aside
 LAYOUT_SIDE = 512  # twice the layout, for finer strokes
-PREVIEW_SIDE = 1280
-CLOSE_UP_BELOW = 0.7  # faces narrower than this share of the photo are shown close up
-THUMBNAIL_SIDE = 320
 SAME_FACE = 0.05  # frames less far apart, in eye distances, are of the same face
-MAX_ATTEMPTS = 12
-MAX_ATTEMPTS_BYTES = 100_000_000  # of all of a visit's attempts together
 
 CLASS_COLOURS = [f"rgb({red}, {green}, {blue})" for red, green, blue in PALETTE]
 FIRST_CLASS = CLASSES.index("hair")
@@ -72,9 +67,7 @@ PARTS = {
     for name in ("Eyes", "Glasses", "Nose", "Mouth", "Hair", "Skin")
 } | {"Lower half": lower_half}
 
-PLACES = "one eye", "the other eye", "the mouth"
 FACE, WHOLE = "The face", "The whole photo"
-PHOTO, HOLE, OVERLAY = "Photo", "With the hole", "Layout over the photo"
 
 THEME = gr.themes.Default(
     primary_hue="violet",
@@ -156,7 +149,7 @@ SENDING = """() => {
     const page = document.body.dataset
     page.sending = 'Sending what you painted …'
     clearTimeout(window.unsent)
-    window.unsent = setTimeout(() => { page.sending = 'This takes long. Are you still connected?' }, 20000)
+    window.unsent = setTimeout(() => { page.sending = 'This takes a while. Are you still connected?' }, 20000)
 }"""
 SENT = """painting => {
     clearTimeout(window.unsent)
@@ -180,171 +173,21 @@ DOWNLOAD = "() => {{ setTimeout(() => document.querySelector('#{}').click(), 100
 
 LINK = "query => `${location.origin}${location.pathname}?${query}`"
 
-on_gpu = spaces.GPU if spaces else lambda function: function
+# It asks for so many seconds of the visitor's share at a time.
+on_gpu = spaces.GPU(duration=GPU_SECONDS) if spaces else lambda function: function
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One restored photo, as what it has in its hole, and all that leads back to it."""
-
-    title: str
-    hole: np.ndarray  # the mask, 8 pixels a byte
-    filling: np.ndarray  # the restored photo's pixels where the mask is set
-    thumbnails: dict  # by whether the face is shown close up
-    predicted: np.ndarray
-    layout: np.ndarray
-    frames: list[FaceFrame]
-    seed: int
-    variation: int
-    notes: str
-    link: str  # what opens it again in the page's address, if anything does
-    before: "Attempt | None" = None  # the one that strokes on the layout began at, if those made this one
-
-    @classmethod
-    def of(cls, photo, mask, frames, **rest):
-        """The attempt that made `photo`; `rest` is as in the class."""
-        image = Image.fromarray(photo.rgb)
-        thumbnails = {
-            close_up: fit(crop_to_face(image, frames[0]) if close_up else image, THUMBNAIL_SIDE)
-            for close_up in (False, True)
-        }
-        hole, filling = np.packbits(mask), photo.pixels[mask]
-        return cls(hole=hole, filling=filling, thumbnails=thumbnails, frames=frames, **rest)
-
-    @property
-    def size(self):
-        """Bytes that it takes, about."""
-        return self.hole.nbytes + self.filling.nbytes
-
-    @property
-    def outline(self):
-        """The attempt without its pictures."""
-        return replace(self, filling=self.filling[:0].copy(), thumbnails={})
-
-
-@dataclass(frozen=True)
-class Visit:
-    """What the page remembers for one visitor: a photo, its mask at the photo's size, and the attempts."""
-
-    photo: Photo
-    mask: np.ndarray
-    align: bool = True
-    places: tuple = ()  # where the visitor pointed to, (x, y): both eyes, then the mouth
-    example: str = ""
-    face: tuple | None = None  # layout and frame of the unmasked face, once they were asked for
-    attempts: tuple = ()
-    chosen: int = 0
-    close_up: bool = False  # show the face instead of the whole photo
-    made: int = 0  # attempts in all, those included that are no longer kept
-
-    @property
-    def image(self):
-        """The photo as the page shows it: RGB, upright."""
-        return Image.fromarray(self.photo.rgb)
-
-    @property
-    def face_options(self):
-        """Where the face is, as `FaceInpainter` takes it."""
-        if len(self.places) == len(PLACES):
-            return {"frames": [FaceFrame.from_eyes_and_mouth(*self.places)]}
-        return {"align": self.align}
-
-    def with_face(self, **changes):
-        """The visit with `align` or `places` changed; what was known of the face is forgotten then."""
-        changed = replace(self, **changes)
-        return self if changed == self else replace(changed, face=None)
-
-    @property
-    def attempt(self):
-        """The attempt that the visitor looks at."""
-        return self.attempts[self.chosen]
-
-    @property
-    def growing(self):
-        """Whether the attempt that the visitor looks at is the latest one, and made by strokes."""
-        return self.attempt.before is not None and self.chosen == len(self.attempts) - 1
-
-    def without_latest(self):
-        """The visit before its latest attempt; none is chosen."""
-        return replace(self, attempts=self.attempts[:-1], made=self.made - 1)
-
-    def mask_of(self, attempt):
-        """What an attempt hid, H x W bool."""
-        return np.unpackbits(attempt.hole, count=self.mask.size).view(bool).reshape(self.mask.shape)
-
-    def restored(self, attempt):
-        """An attempt's restored photo."""
-        return self.photo.with_filling(attempt.filling, self.mask_of(attempt))
-
-    @property
-    def pictures(self):
-        """Names of the pictures that can be compared, as `picture_named` takes them."""
-        return [PHOTO, HOLE, OVERLAY, *BASELINES, *(each.title for each in self.attempts)]
-
-    def with_attempts(self, attempts):
-        """The visit with further attempts, the first of them chosen; the oldest ones are forgotten."""
-        height, width = self.mask.shape
-        kept = (*self.attempts, *attempts)[-MAX_ATTEMPTS:]
-        while len(kept) > len(attempts) and sum(attempt.size for attempt in kept) > MAX_ATTEMPTS_BYTES:
-            kept = kept[1:]
-        small = attempts[0].frames[0].side < CLOSE_UP_BELOW * min(height, width)
-        return replace(
-            self,
-            attempts=kept,
-            chosen=len(kept) - len(attempts),
-            made=self.made + len(attempts),
-            close_up=self.close_up if self.attempts else small,
-        )
-
-    def shown(self, image):
-        """A picture of the photo's size, as the page shows it: the face or the whole, not too large."""
-        image = crop_to_face(image, self.attempt.frames[0]) if self.close_up else image
-        return fit(image, PREVIEW_SIDE)
-
-
-# Running the model
-
-
-@functools.lru_cache(maxsize=1)
-def load_inpainter():
-    """Load the weights, once: at the start of the server, or at the first use."""
-    return FaceInpainter.from_pretrained()
-
-
-@on_gpu
-def run_inpainter(photo, mask, align=True, **options):
-    """Restore `photo` where `mask` is set; returns a list of results, also for one."""
-    inpainter = load_inpainter()
-    if "frames" not in options and mask.any():
-        # A visitor paints over a face that, as a rule, is still there.
-        options["frames"] = inpainter.locate(photo, mask, align, beneath=True)
-    results = inpainter(photo, mask, align=align, **options)
-    return results if isinstance(results, list) else [results]
-
-
-@on_gpu
-def run_layout(photo, mask, align=True, frames=None):
-    """Predict the layout of the face in `photo`, also under `mask`; returns class ids and the frame."""
-    inpainter = load_inpainter()
-    frames = frames or inpainter.locate(photo, mask, align, beneath=True)
-    return inpainter.predict_layout(photo, mask, frames=frames), frames[0]
-
-
-def restore(photo, mask, *, seed, count=1, variation=1, **options):
-    """Run the model with the page's options; an emptied seed counts as 0."""
-    load_inpainter()  # outside of the GPU's time, and kept for the next visitor
-    numbers = {"seed": int(seed or 0), "num_variations": int(count), "variation": int(variation or 1)}
-    return run_inpainter(photo, mask, **numbers, **options)
+# What goes wrong
 
 
 def in_plain_words(handler):
     """Wrap an event handler so that whatever goes wrong reaches the visitor as a sentence."""
 
     @functools.wraps(handler)
-    def wrapped(*args):
+    def wrapped(*args, **options):
         try:
-            return handler(*args)
+            return handler(*args, **options)
         except gr.Error:  # ZeroGPU's own sentences, such as that of a quota
             raise
         except ValueError as error:
@@ -388,8 +231,29 @@ class Blocks(gr.Blocks):
             raise refusal(sentence) from error
         # No event that needs a visit can happen before there is one.
         if any(isinstance(each, gr.State) and values[i] is None for i, each in enumerate(block_fn.inputs)):
-            raise refusal("This page was left alone for too long, or started anew. Please load it again.")
+            raise refusal("This page was idle for too long, or the server restarted. Please reload it.")
         return values
+
+    async def postprocess_data(self, block_fn, predictions, state):
+        """Gradio's own, between a handler and its answer.
+
+        An answer about a photo that the visitor has left meanwhile is dropped. And the photos of the oldest
+        visits are forgotten where all visits together take too much memory.
+        """
+        if isinstance(predictions, dict):
+            for component in block_fn.inputs:
+                answer, now = predictions.get(component), state and state.get(component._id)
+                if isinstance(answer, Visit) and (not now or now.photo is not answer.photo):
+                    predictions = {component: now}
+                    break
+        answer = await super().postprocess_data(block_fn, predictions, state)
+        room = MAX_VISITS_BYTES
+        for session in reversed(list(self.state_holder.session_data.values())):
+            for key, value in list(session.state_data.items()):
+                if isinstance(value, Visit):
+                    room -= value.size
+                    session.state_data[key] = value if room >= 0 else None
+        return answer
 
     async def process_api(self, *args, **options):
         """Gradio's own, from a request to its answer."""
@@ -399,6 +263,53 @@ class Blocks(gr.Blocks):
             raise
         except Exception as error:
             raise failure(error) from error
+
+
+# Running the model
+
+
+@functools.lru_cache(maxsize=1)
+def load_inpainter():
+    """Load all networks, once: at the start of the server, or at the first use."""
+    inpainter = FaceInpainter.from_pretrained()
+    if not inpainter.detector:
+        logger.warning("The face detector could not be loaded: Stage 1 finds the faces, not as well.")
+    return inpainter
+
+
+@on_gpu
+@in_plain_words  # of ZeroGPU's own process no other error comes back with its sentence
+def use_model(work, *arguments, **options):
+    """What `work`, one of the two functions below, makes of its arguments."""
+    return work(load_inpainter(), *arguments, **options)
+
+
+def make_results(inpainter, photo, mask, align=True, **options):
+    """Restore `photo` where `mask` is set; returns a list of results, also for one."""
+    if "frames" not in options and mask.any():
+        # A visitor paints over a face that, as a rule, is still there.
+        options["frames"] = inpainter.locate(photo, mask, align, beneath=True)
+    results = inpainter(photo, mask, align=align, **options)
+    return results if isinstance(results, list) else [results]
+
+
+def make_layout(inpainter, photo, mask, align=True, frames=None):
+    """Predict the layout of the face in `photo`, also under `mask`; returns class ids and the frame."""
+    frames = frames or inpainter.locate(photo, mask, align, beneath=True)
+    return inpainter.predict_layout(photo, mask, frames=frames), frames[0]
+
+
+def restore(photo, mask, *, seed, count=1, variation=1, **options):
+    """Run the model with the page's options; an emptied seed counts as 0."""
+    load_inpainter()  # outside of the GPU's time, and kept for the next visitor
+    numbers = {"seed": int(seed or 0), "num_variations": int(count), "variation": int(variation or 1)}
+    return use_model(make_results, photo, mask, **numbers, **options)
+
+
+def predict_layout(photo, mask, **options):
+    """The layout of the face in `photo`, also under `mask`, and its frame."""
+    load_inpainter()
+    return use_model(make_layout, photo, mask, **options)
 
 
 # Between the editors and the package
@@ -472,26 +383,9 @@ def class_brush(index):
     return gr.Brush(colors=[colour], default_color=colour, color_mode="fixed", default_size=24)
 
 
-def fit(image, side):
-    """The picture, made smaller if it is larger than `side`."""
-    if max(image.size) <= side:
-        return image
-    smaller = image.copy()
-    # Of whole pixels' means first: with a photo of 12 megapixels ten times as fast as without.
-    smaller.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3)
-    return smaller
-
-
 def grown_part(layout, part):
     """The hole over a facial part and a little around it, 256 x 256 bool."""
     return part_mask(torch.from_numpy(layout.copy())[None], part, grow=PART_GROWTH)[0].numpy()
-
-
-def hidden_share(mask, layout, frame):
-    """Say how much of the face the hole hides."""
-    face = ~np.isin(layout, [CLASSES.index(name) for name in ("background", "cloth", "necklace")])
-    share = np.count_nonzero(frame.area_in_face(mask) & face) / max(1, np.count_nonzero(face))
-    return f"{share:.0%} of the face is hidden."
 
 
 def temporary_file(name):
@@ -536,8 +430,7 @@ def api_restore(photo, mask, align, seed, variation):
 @in_plain_words
 def api_predict_layout(photo, mask, align):
     """Predict the layout, also under the mask; returns a picture of 256 x 256 in the classes' colours."""
-    load_inpainter()
-    layout, _ = run_layout(*read_request(photo, mask), align)
+    layout, _ = predict_layout(*read_request(photo, mask), align=align)
     return layout_to_picture(layout)
 
 
@@ -611,7 +504,7 @@ class Page:
                 self.editor = build_editor("Photo", mask_brush(), height=520, elem_id="photo")
                 self.painted = build_editor(None, None, visible=False)
             with gr.Column(scale=2, min_width=320):
-                gr.Markdown("Paint with the brush, or hide a whole part. Press it again to bring it back.")
+                gr.Markdown("Paint with the brush, or hide a whole part. Press a part again to show it.")
                 with gr.Row():
                     self.parts = [gr.Button(name, size="sm", min_width=90) for name in PARTS]
                 with gr.Row():
@@ -622,8 +515,8 @@ class Page:
                 self.restore = gr.Button("Restore", variant="primary", size="lg")
                 with gr.Accordion("Options", open=False):
                     self.aligned = gr.Checkbox(
-                        label="My picture already is an aligned face",
-                        info="A square picture filled by one upright face: skips looking for the face.",
+                        label="The picture is already cropped to the face",
+                        info="Tick this if one upright face fills a square picture.",
                     )
                     self.count = gr.Slider(1, MAX_VARIATIONS, value=1, step=1, label="Variations")
                     self.seed = gr.Number(
@@ -631,7 +524,7 @@ class Page:
                         precision=0,
                         minimum=0,
                         label="Seed",
-                        info="The same seed gives the same face.",
+                        info="Another seed gives other variations; the first is always the likeliest face.",
                     )
                     with gr.Row():
                         self.mask_upload = gr.UploadButton(
@@ -639,7 +532,7 @@ class Page:
                         )
                         self.save = gr.Button("Save this mask", size="sm", min_width=140)
                     self.mask_file = gr.DownloadButton(visible="hidden", elem_id="mask-file")
-                with gr.Accordion("Say where the face is", open=False) as self.placing:
+                with gr.Accordion("Point out the face yourself", open=False) as self.placing:
                     self.point_note = gr.Markdown(elem_id="point-note")
                     self.pointed = gr.Image(
                         show_label=False,  # it would lie over the photo
@@ -694,13 +587,13 @@ class Page:
                     [(name.capitalize(), index) for index, name in enumerate(CLASSES)],
                     value=FIRST_CLASS,
                     label="Paint with",
-                    info="Left and right are the person's own. Paint beyond the hole, and the hole grows.",
+                    info="Left and right are the person's. Painting outside the hole enlarges it.",
                     elem_id="palette",
                 )
                 self.following = gr.Checkbox(
                     True,
                     label="The face follows every stroke",
-                    info="Strokes go on in one attempt. Render makes a new one.",
+                    info="Strokes update one attempt. Render keeps it and starts another.",
                     elem_id="following",
                 )
                 self.stroke = gr.Button(visible="hidden", elem_id="stroke")
@@ -711,7 +604,7 @@ class Page:
                     self.region = gr.Dropdown(
                         [(name.capitalize(), index) for index, name in enumerate(CLASSES)],
                         value=CLASSES.index("background"),
-                        label="Region to fill with what the brush paints",
+                        label="Replace this everywhere by what the brush paints",
                     )
                     self.fill = gr.Button("Fill it")
 
@@ -884,6 +777,8 @@ class Page:
 
     def open_photo(self, file):
         """Open an uploaded file for painting."""
+        if not file:  # the cross on a file that was refused
+            return {self.visit: gr.skip()}
         photo = Photo.open(file["path"])
         return self._show_photo(Visit(photo, np.zeros(photo.rgb.shape[:2], bool)))
 
@@ -905,13 +800,11 @@ class Page:
 
     def restore_linked(self, visit, linked):
         """Restore the example that was opened as the page's address asks for."""
+        if visit.example not in self.examples:  # left meanwhile
+            return {self.visit: gr.skip()}
+        press = Press(visit.mask, linked["seed"], linked["variation"])
         frames = [self.examples[visit.example].frame]
-        results, seconds = timed(restore, visit.photo, visit.mask, frames=frames, **linked)
-        seed, variation = linked["seed"], linked["variation"]
-        updates = self._add_attempts(
-            visit, visit.mask, results, seed, seconds, "seed {seed}", variation=variation
-        )
-        return updates | {self.seed: seed}
+        return self._carry_out(visit, press, frames=frames) | {self.seed: press.seed}
 
     def start_over(self):
         """Go back to choosing a photo; what belongs to the last one is forgotten."""
@@ -933,7 +826,6 @@ class Page:
             example.mask,
             [example.frame],
             title="1 · example",
-            predicted=example.layout,
             layout=example.layout,
             seed=example.seed,
             variation=1,
@@ -951,7 +843,7 @@ class Page:
             self.painting: gr.Row(visible=True),
             self.editor: photo_canvas(visit),
             self.results: gr.Column(visible=False),
-            self.hidden: "Then press Restore.",
+            self.hidden: "Paint over something, then press Restore.",
             self.aligned: False,
             self.placing: gr.Accordion(open=False),
         }
@@ -965,7 +857,7 @@ class Page:
         height, width = visit.mask.shape
         area = frame.area_in_photo(PARTS[part](layout), width, height)
         if not area.any():
-            raise ValueError(f"There is no part of this kind to be seen here: {part.lower()}.")
+            raise ValueError(f"No {part.lower()} can be seen in this photo.")
         hide = not visit.mask[area].all()
         return self._show_mask(replace(visit, mask=visit.mask | area if hide else visit.mask & ~area))
 
@@ -999,10 +891,8 @@ class Page:
 
     def _find_face(self, visit):
         if visit.face is None:
-            load_inpainter()
-            visit = replace(
-                visit, face=run_layout(visit.photo, np.zeros_like(visit.mask), **visit.face_options)
-            )
+            face = predict_layout(visit.photo, np.zeros_like(visit.mask), **visit.face_options)
+            visit = replace(visit, face=face)
         return visit
 
     def _show_mask(self, visit):
@@ -1045,21 +935,15 @@ class Page:
         visit = read_painting(visit, painting).with_face(align=not aligned)
         if not visit.mask.any():
             raise ValueError("Nothing is painted over yet. Paint over what should go, or hide a part of it.")
-        results, seconds = timed(
-            restore, visit.photo, visit.mask, seed=seed, count=count, **visit.face_options
-        )
-        return self._add_attempts(visit, visit.mask, results, seed, seconds, "seed {seed}")
+        return self._carry_out(visit, Press(visit.mask, int(seed or 0)), count, **visit.face_options)
 
     def press_others(self, visit):
         """Restore the same hole in three other ways."""
         attempt = visit.attempt
-        seed = attempt.seed + 1
-        mask = visit.mask_of(attempt)
         # The first is the likeliest face, whatever the seed: there already is one like it.
-        options = {"variation": 2, "count": MAX_VARIATIONS - 1}
-        results, seconds = timed(restore, visit.photo, mask, seed=seed, frames=attempt.frames, **options)
-        updates = self._add_attempts(visit, mask, results, seed, seconds, "seed {seed}", variation=2)
-        return updates | {self.seed: seed}
+        press = Press(visit.mask_of(attempt), attempt.seed + 1, variation=2)
+        updates = self._carry_out(visit, press, MAX_VARIATIONS - 1, frames=attempt.frames)
+        return updates | {self.seed: press.seed}
 
     def press_render(self, visit, painting, seed, count):
         """Paint the face again from the layout as the visitor repainted it."""
@@ -1080,84 +964,40 @@ class Page:
         """Change the layout by a ready-made edit and paint the face again."""
         layout = EDITS[name](read_layout(painting))
         if (layout == visit.attempt.layout).all():
-            raise ValueError(f"There is nothing to change for this: {name.lower()}.")
+            raise ValueError(f"“{name}” would change nothing here.")
         return self._render(visit, layout, seed, count, name.lower())
 
-    def _render(self, visit, layout, seed, count, title, by_strokes=False):
+    def _render(self, visit, layout, seed, count, edit, by_strokes=False):
         """Paint the face again to `layout`; by strokes in the place of the attempt that is `growing`."""
         attempt = visit.attempt
-        hole = shown = visit.mask_of(attempt)
+        origin, shown = attempt.unedited, visit.mask_of(attempt)
+        # What is no longer edited is the photo's again.
+        hole = visit.mask_of(origin)
+        mask = widen_hole(hole, origin.layout, layout, attempt.frames[0])
         if by_strokes and visit.growing:
-            attempt, visit = attempt.before, visit.without_latest()
-            hole = visit.mask_of(attempt)
-        mask = widen_hole(hole, attempt.layout, layout, attempt.frames[0])
-        # By itself it keeps the light and the grain of what the visitor sees.
-        variation = attempt.variation if count == 1 else 1
-        options = {"seed": seed, "count": count, "variation": variation}
-        results, seconds = timed(restore, visit.photo, mask, layout=layout, frames=attempt.frames, **options)
+            visit = visit.without_latest()
         # What was hidden or shown since is kept for the next press of "Restore".
         visit = replace(visit, mask=visit.mask & ~(shown & ~hole) | mask & ~hole)
-        updates = self._add_attempts(
-            *(visit, mask, results, seed, seconds, title),
-            variation=variation,
-            predicted=attempt.predicted,
-            widened=mask is not hole,
-            before=attempt.outline if by_strokes else None,
-        )
+        # By itself it keeps the light and the grain of what the visitor sees.
+        variation = attempt.variation if count == 1 else 1
+        press = Press(mask, int(seed or 0), variation, edit, origin, by_strokes)
+        notes = [] if mask is hole else ["The hole was widened where you repainted around it."]
+        updates = self._carry_out(visit, press, count, notes, layout=layout, frames=attempt.frames)
         return updates | ({} if np.array_equal(mask, shown) else {self.editor: photo_canvas(visit)})
 
-    def _add_attempts(
-        self,
-        visit,
-        mask,
-        results,
-        seed,
-        seconds,
-        title,
-        *,
-        variation=1,
-        predicted=None,
-        widened=False,
-        before=None,
-    ):
-        """Show results of a hole, variations of a seed from this one on, as attempts.
-
-        `predicted` is the layout that was repainted; by default it is each one's own. `before` is as in
-        `Attempt`.
-        """
-        seed = int(seed or 0)
-        result = results[0]
+    def _carry_out(self, visit, press, count=1, notes=(), **options):
+        """Do what a press asks for, in so many variations, and show it; `options` are those of `restore`."""
+        numbers = {"seed": press.seed, "variation": press.variation, "count": count}
+        results, seconds = timed(restore, visit.photo, press.mask, **numbers, **options)
+        result, example = results[0], self.examples.get(visit.example)
         link = ""
-        example = self.examples.get(visit.example)
-        if example and predicted is None and np.array_equal(mask, example.mask):
+        if example and not press.origin and np.array_equal(press.mask, example.mask):
             # Another device may find the face a little elsewhere.
             same_face = len(result.frames) == 1 and example.frame.apart(result.frames[0]) < SAME_FACE
-            link = f"example={visit.example}&seed={seed}&variation=" if same_face else ""
-        notes = [
-            *result.notes,
-            *(["The hole was widened where you repainted around it."] if widened else []),
-            hidden_share(mask, result.layout, result.frames[0]),
-            f"Took {seconds:.1f}\N{NO-BREAK SPACE}s.",
-        ]
-        numbered = len(results) > 1 or variation > 1 and predicted is None
-        attempts = [
-            Attempt.of(
-                each.photo,
-                mask,
-                each.frames,
-                title=f"{visit.made + number + 1} · {title.format(seed=seed)}"
-                + (f", variation {variation + number}" if numbered else ""),
-                predicted=each.layout if predicted is None else predicted,
-                layout=each.layout,
-                seed=seed,
-                variation=variation + number,
-                notes=" ".join(notes),
-                link=link and f"{link}{variation + number}",
-                before=before,
-            )
-            for number, each in enumerate(results)
-        ]
-        updates = self._show_attempt(visit.with_attempts(attempts))
+            link = f"example={visit.example}&seed={press.seed}&variation=" if same_face else ""
+        hidden = hidden_share(press.mask, result.layout, result.frames[0])
+        notes = [*result.notes, *notes, hidden, f"Took {seconds:.1f}\N{NO-BREAK SPACE}s."]
+        updates = self._show_attempt(visit.with_results(results, press, notes, link))
         # Only the first time: Gradio's editors send their pictures when what they are in is made visible.
         return updates if visit.attempts else updates | {self.results: gr.Column(visible=True)}
 
@@ -1191,7 +1031,7 @@ class Page:
     def _show_views(self, visit, left, right):
         title = visit.attempt.title
         # Mostly the result is one of the two that are compared: its file is made once.
-        files = {name: preview_file(picture_named(visit, name)) for name in {title, left, right}}
+        files = {name: preview_file(visit.picture(name)) for name in {title, left, right}}
         return {self.visit: visit, self.result: files[title], self.slider: (files[left], files[right])}
 
     def switch_view(self, visit, view, left, right):
@@ -1209,7 +1049,7 @@ class Page:
 
     def reset_layout(self, visit, following, seed):
         """Bring the predicted layout back."""
-        return self._follow(visit, visit.attempt.predicted, following, seed)
+        return self._follow(visit, visit.attempt.unedited.layout, following, seed)
 
     def _follow(self, visit, layout, following, seed):
         """Show a repainted layout, and let the face follow if that is wished and there is a difference."""
@@ -1221,7 +1061,7 @@ class Page:
 
     def compare(self, visit, left, right):
         """Put two pictures into the slider."""
-        return tuple(preview_file(picture_named(visit, name)) for name in (left, right))
+        return tuple(preview_file(visit.picture(name)) for name in (left, right))
 
     def save_result(self, visit):
         """Hand out the restored photo, as large as the photo is."""
@@ -1230,7 +1070,7 @@ class Page:
     def show_sheet(self, visit):
         """Put all pictures on one sheet."""
         path = temporary_file("sheet.png")
-        sheet = comparison_sheet({name: picture_named(visit, name) for name in visit.pictures})
+        sheet = comparison_sheet({name: visit.picture(name) for name in visit.pictures})
         replace(Photo.of(sheet), edited=True).save(path)
         return gr.Image(str(path), visible=True)
 
@@ -1264,28 +1104,6 @@ class Page:
             state_session_capacity=MAX_SESSIONS,
             **options,
         )
-
-
-def picture_named(visit, name):
-    """The picture that a visitor chose to compare, as large as it is shown."""
-    photo, attempt = visit.image, visit.attempt
-    if name == PHOTO:
-        picture = photo
-    elif name == HOLE:
-        picture = tint_hole(photo, visit.mask_of(attempt))
-    elif name == OVERLAY:
-        picture = overlay_layout(
-            Image.fromarray(visit.restored(attempt).rgb), attempt.layout, attempt.frames[0]
-        )
-        picture = outline_faces(picture, attempt.frames)
-    elif name in BASELINES:
-        # At the size that is shown: these methods take 1.5 s a megapixel.
-        hole = visit.shown(Image.fromarray(visit.mask_of(attempt)).convert("L"))
-        return Image.fromarray(BASELINES[name](np.asarray(visit.shown(photo)), np.asarray(hole) > 0))
-    else:
-        named = next(each for each in visit.attempts if each.title == name)
-        picture = Image.fromarray(visit.restored(named).rgb)
-    return visit.shown(picture)
 
 
 def timed(function, *args, **options):

@@ -456,7 +456,7 @@ class FaceInpainter:
         if beyond.any():
             picture = fill_plainly(picture, beyond)
             if np.count_nonzero(beyond) > WORTH_TELLING * np.count_nonzero(mask):
-                notes.append("Part of the painted area lies outside the face; it was filled in plainly.")
+                notes.append("Part of the painted area lies outside the face; it got the colours around it.")
         main = faces[0]
         hole = np.where(main.unknown[..., None], np.uint8(HOLE_GREY), main.pixels)
         return Result(

@@ -1,3 +1,4 @@
+import asyncio
 import functools
 import inspect
 import subprocess
@@ -9,8 +10,10 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
+from gradio.state_holder import StateHolder
 from PIL import Image
 
+from faceinpaint import visits
 from faceinpaint.alignment import FaceFrame
 from faceinpaint.photos import Photo
 from faceinpaint.semantics import CLASSES, layout_to_picture
@@ -283,16 +286,16 @@ class TestRestore:
         np.testing.assert_array_equal(layout_of(forth[page.layout]), layout_to_picture(hair))
         assert forth[page.seed] == 8 and forth[page.visit].mask.sum() > box_mask().sum()
 
-    def test_only_the_latest_attempts_are_kept(self, app, page, visit, model):
-        for _ in range(app.MAX_ATTEMPTS + 1):
+    def test_only_the_latest_attempts_are_kept(self, page, visit, model):
+        for _ in range(visits.MAX_ATTEMPTS + 1):
             visit = press_restore(page, visit)[page.visit]
-        assert len(visit.attempts) == app.MAX_ATTEMPTS
-        assert visit.attempt.title.startswith(f"{app.MAX_ATTEMPTS + 1} ·")
+        assert len(visit.attempts) == visits.MAX_ATTEMPTS
+        assert visit.attempt.title.startswith(f"{visits.MAX_ATTEMPTS + 1} ·")
 
-    def test_fewer_attempts_at_a_large_photo_are_kept(self, app, page, visit, model, monkeypatch):
+    def test_fewer_attempts_at_a_large_photo_are_kept(self, page, visit, model, monkeypatch):
         for _ in range(4):
             visit = press_restore(page, visit)[page.visit]
-            monkeypatch.setattr(app, "MAX_ATTEMPTS_BYTES", 3 * visit.attempt.size)
+            monkeypatch.setattr(visits, "MAX_ATTEMPTS_BYTES", 3 * visit.attempt.size)
         assert [attempt.title[0] for attempt in visit.attempts] == ["2", "3", "4"]
         # What was asked for at once is shown, all of it.
         visit = press_restore(page, visit, count=4)[page.visit]
@@ -324,6 +327,19 @@ class TestLayout:
         assert "The hole was widened" in shown[page.notes]
         np.testing.assert_array_equal(strokes_of(shown[page.editor]), mask)
 
+    def test_what_is_undone_is_the_photos_again(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        edited = LAYOUT.copy()
+        edited[170:230, 30:60] = CLASSES.index("hair")
+        visit = page.press_render(visit, repainted(edited), 0, 1)[page.visit]
+        edited[150:170, 30:60] = CLASSES.index("hair")
+        visit = page.press_render(visit, repainted(edited), 0, 1)[page.visit]
+        shown = page.reset_layout(visit, True, 0)
+        np.testing.assert_array_equal(model.calls[-1].layout, LAYOUT)
+        for mask in (model.calls[-1].mask, shown[page.visit].mask, strokes_of(shown[page.editor])):
+            np.testing.assert_array_equal(mask, box_mask())
+        assert "widened" not in shown[page.notes]
+
     def test_what_was_hidden_since_stays_hidden_for_the_next_restore(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
         visit = replace(visit, mask=box_mask() | box_mask(np.s_[25:28, 30:35]))
@@ -339,7 +355,7 @@ class TestLayout:
         shown = page.press_edit("Smile", visit, repainted(LAYOUT), 0, 1)
         assert (model.calls[1].layout == CLASSES.index("mouth")).sum() > 20
         assert shown[page.visit].attempt.title == "2 · smile"
-        with pytest.raises(ValueError, match="nothing to change for this: glasses off"):
+        with pytest.raises(ValueError, match="“Glasses off” would change nothing here"):
             page.press_edit("Glasses off", visit, repainted(LAYOUT), 0, 1)
 
     def test_a_region_is_filled(self, page, visit, model):
@@ -391,6 +407,44 @@ class TestLayout:
             page.press_render(visit, {"background": Image.new("RGBA", (512, 512)), "layers": []}, 0, 1)
 
 
+class TestVisits:
+    """What Gradio keeps of each visitor."""
+
+    def answer(self, page, handler, changes, session):
+        tied = next(fn for fn in page.blocks.fns.values() if fn.fn and inspect.unwrap(fn.fn) == handler)
+        asyncio.run(page.blocks.postprocess_data(tied, changes, session))
+        return session[page.visit._id]
+
+    @pytest.fixture
+    def sessions(self, page):
+        state = StateHolder()
+        state.set_blocks(page.blocks)
+        return state
+
+    def test_an_answer_about_a_photo_that_was_left_is_dropped(self, page, visit, model, sessions):
+        late = press_restore(page, visit)
+        other = replace(visit, photo=Photo.of(np.full((64, 64, 3), 200, np.uint8)))
+        for now in (None, other):
+            sessions["a"][page.visit._id] = now
+            assert self.answer(page, page.press_restore, late, sessions["a"]) is now
+        sessions["a"][page.visit._id] = visit
+        assert self.answer(page, page.press_restore, late, sessions["a"]) is late[page.visit]
+
+    def test_the_oldest_are_forgotten_where_all_take_too_much(self, app, page, visit, sessions, monkeypatch):
+        monkeypatch.setattr(app, "MAX_VISITS_BYTES", int(2.5 * visit.size))
+        for name in "abc":
+            sessions[name][page.visit._id] = visit
+        self.answer(page, page.clear_mask, page.clear_mask(visit), sessions["a"])
+        kept = [sessions.session_data[name][page.visit._id] is not None for name in "abc"]
+        assert kept == [True, False, True]
+
+    def test_closing_a_photo_that_was_refused_changes_nothing(self, page):
+        assert page.open_photo(None) == {page.visit: gr.skip()}
+
+    def test_a_link_whose_photo_was_left_changes_nothing(self, page, visit):
+        assert page.restore_linked(visit, {"seed": 0, "variation": 1}) == {page.visit: gr.skip()}
+
+
 class TestFailures:
     def call(self, app, error):
         def fails():
@@ -418,6 +472,12 @@ class TestFailures:
 
     def raise_(self, error):
         raise error
+
+    def test_what_runs_on_a_gpu_of_its_own_fails_with_a_sentence(self, app, model):
+        """Of an error there ZeroGPU itself tells no more than the class, unless it is Gradio's."""
+        model.error = ValueError("No face was found.")
+        with pytest.raises(gr.Error, match="No face was found"):
+            app.use_model(app.make_layout, None, None)
 
     def test_every_event_tells_its_failures_in_plain_words(self, page):
         handlers = [fn for fn in page.blocks.fns.values() if fn.fn and fn.inputs]

@@ -40,7 +40,7 @@ def add_photo(page, path):
     page.locator("#upload input[type=file]").set_input_files(path)
     page.locator("#photo canvas").last.wait_for()
     page.get_by_role("button", name="Options").click()
-    page.get_by_label("My picture already is an aligned face").check()
+    page.get_by_label("The picture is already cropped to the face").check()
     page.wait_for_timeout(1000)  # the canvas grows to its size
 
 
