@@ -272,8 +272,7 @@ class Blocks(gr.Blocks):
 def load_inpainter():
     """Load all networks, once: at the start of the server, or at the first use."""
     inpainter = FaceInpainter.from_pretrained()
-    if not inpainter.detector:
-        logger.warning("The face detector could not be loaded: Stage 1 finds the faces, not as well.")
+    _ = inpainter.detector  # loaded now, not while the first visitor waits
     return inpainter
 
 

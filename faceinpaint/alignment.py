@@ -19,7 +19,7 @@ from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, t
 
 from .detail import carry_detail, match_edge, soften_enlarged
 from .flow import add_strands_enlarged
-from .semantics import MEAN_CENTRES
+from .semantics import MEAN_CENTRES, MOUTH, class_ids
 
 YUNET_REPO = "opencv/face_detection_yunet"
 YUNET_FILE = "face_detection_yunet_2023mar.onnx"
@@ -48,7 +48,7 @@ MUCH_HIDDEN = 0.3
 NEAR = 0.06
 """Largest error of a frame that counts as found, in distances between the eyes."""
 
-NO_FACE = "No face was found in this picture. Say where it is, or crop it so that the face fills most of it."
+NO_FACE = "No face was found in this picture. Point it out, or crop it so that the face fills most of it."
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class FaceFrame:
             size: side of the aligned face in pixels.
 
         Raises:
-            ValueError: the points fall together, so they span no face.
+            NoFaceFound: the points fall together, so they span no face.
         """
         left_eye, right_eye, _, left_mouth, right_mouth = np.asarray(landmarks, dtype=np.float64)
         eye_average = (left_eye + right_eye) / 2
@@ -84,13 +84,13 @@ class FaceFrame:
         half_side = max(math.hypot(*eye_to_eye) * 2.0, math.hypot(*eye_to_mouth) * 1.8)
         length = math.hypot(*axis)
         if not (math.isfinite(half_side) and length > 1e-6):
-            raise ValueError("The eyes and the mouth of the face could not be told apart. " + NO_FACE)
+            raise NoFaceFound("The eyes and the mouth of the face could not be told apart. " + NO_FACE)
         cosine, sine = axis / length
         turn = np.array([[cosine, sine], [-sine, cosine]])
         return cls._around(eye_average + eye_to_mouth * 0.1, turn * (size / (2 * half_side)), size)
 
     @classmethod
-    def from_eyes_and_mouth(cls, eye, other_eye, mouth, size=LAYOUT_SIZE):
+    def from_eyes_and_mouth(cls, eye, other_eye, mouth):
         """The frame around a face that was pointed out: three places (x, y), the eyes in any order.
 
         Raises:
@@ -100,17 +100,20 @@ class FaceFrame:
         (across_x, across_y), (down_x, down_y) = other_eye - eye, mouth - eye
         if across_x * down_y < across_y * down_x:
             eye, other_eye = other_eye, eye
-        return cls.from_landmarks([eye, other_eye, mouth, mouth, mouth], size)
+        return cls.from_landmarks([eye, other_eye, mouth, mouth, mouth])
 
     @classmethod
-    def whole(cls, width, height, size=LAYOUT_SIZE):
+    def whole(cls, width, height):
         """The frame of a picture that already is an aligned face; of an oblong one, its central square."""
-        return cls.square((width - 1) / 2, (height - 1) / 2, min(width, height), size)
+        return cls.square((width - 1) / 2, (height - 1) / 2, min(width, height))
 
     @classmethod
-    def square(cls, x, y, side, size=LAYOUT_SIZE):
-        """The upright frame with its centre at (x, y) and `side` photo pixels wide."""
-        return cls._around(np.array([x, y], dtype=np.float64), np.eye(2) * (size / side), size)
+    def square(cls, x, y, side):
+        """The upright frame around (x, y), `side` photo pixels wide; ValueError if that is nothing."""
+        if not side > 0:
+            raise ValueError("A frame must be wider than nothing.")
+        centre = np.array([x, y], dtype=np.float64)
+        return cls._around(centre, np.eye(2) * (LAYOUT_SIZE / side), LAYOUT_SIZE)
 
     @classmethod
     def _around(cls, centre, linear, size):
@@ -161,12 +164,9 @@ class FaceFrame:
     def covered(self, area):
         """Those pixels of `area`, H x W bool in the photo, that the aligned face covers; H x W bool."""
         covered = np.zeros_like(area)
-        if area.any():
-            (left, top), (right, bottom) = _bounds(area)
-            region = np.s_[top:bottom, left:right]
-            matrix = _compose(self.matrix, np.array([[1.0, 0, left], [0, 1, top]]))
-            inside = _inside(matrix, right - left, bottom - top, self.size, self.size)
-            covered[region] = area[region] & inside
+        region, matrix = self.cut_out(*area.shape)
+        height, width = area[region].shape
+        covered[region] = area[region] & _inside(matrix, width, height, self.size, self.size)
         return covered
 
     def area_in_photo(self, area, width, height):
@@ -175,7 +175,20 @@ class FaceFrame:
 
     def area_in_face(self, area):
         """An area of the photo, H x W bool, as one of the aligned face, size x size bool."""
-        return _move_area(area, self.matrix, self.size, self.size)
+        region, matrix = self.cut_out(*area.shape)
+        part = area[region]
+        return (
+            _move_area(part, matrix, self.size, self.size) if part.any() else np.zeros((self.size,) * 2, bool)
+        )
+
+    def cut_out(self, height, width):
+        """The slices of the part around the frame of a height x width photo, and that part's own `matrix`.
+
+        What is done there only is done in time in large photos; and OpenCV 4 warps no picture that is wider
+        or higher than 32,767 pixels.
+        """
+        (left, top), (right, bottom) = self.bounds(height, width)
+        return np.s_[top:bottom, left:right], _compose(self.matrix, np.array([[1.0, 0, left], [0, 1, top]]))
 
 
 def warp_to_frame(photo, mask, frame):
@@ -219,10 +232,9 @@ def paste_back(photo, mask, painted, frame, sources=None, layout=None):
     fill = frame.covered(hidden)
     result = photo.copy()
     if fill.any():
-        (left, top), (right, bottom) = frame.bounds(*fill.shape)
-        region = np.s_[top:bottom, left:right]
-        size = right - left, bottom - top
-        here = FaceFrame(_compose(frame.matrix, np.array([[1.0, 0, left], [0, 1, top]])), frame.size)
+        region, matrix = frame.cut_out(*fill.shape)
+        size = fill[region].shape[::-1]
+        here = FaceFrame(matrix, frame.size)
         step = frame.side / frame.size
         new = _warp(painted, here.resized(len(painted)).inverse, *size)
         new = match_edge(photo[region], new, hidden[region], step)
@@ -249,28 +261,28 @@ def share_hole(mask, frames):
     if len(frames) == 1 or not mask.any():
         return [mask] * len(frames)
     shares = [mask]
-    (left, top), (right, bottom) = _bounds(mask)
-    region = np.s_[top:bottom, left:right]
-    nearest = np.full((bottom - top, right - left), np.inf, np.float32)
+    nearest = np.full(mask.shape, np.inf, np.float32)
     for number, frame in enumerate(frames):
-        covered = frame.covered(mask)[region]
+        region, matrix = frame.cut_out(*mask.shape)
         side = np.linspace(-0.5, 0.5, frame.size, dtype=np.float32)
-        there = _compose(np.array([[1.0, 0, -left], [0, 1, -top]]), frame.inverse)
-        size = right - left, bottom - top
         # Sampled without interpolation: beyond the frame there is no distance to mix in.
         distance = cv2.warpAffine(
             np.hypot(side, side[:, None]),
-            there,
-            size,
-            flags=cv2.INTER_NEAREST,
+            matrix,
+            mask[region].shape[::-1],
+            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        nearer = covered & (distance < nearest)
-        nearest[nearer] = distance[nearer]
+        nearer = frame.covered(mask)[region] & (distance < nearest[region])
+        nearest[region][nearer] = distance[nearer]
         if number:
             shares.append(np.zeros_like(mask))
             shares[-1][region] = nearer
     return shares
+
+
+class NoFaceFound(ValueError):  # noqa: N818 (it is a state of the photo, not a mistake)
+    """There is no face, or none that can be framed; the sentence is for the user."""
 
 
 class DetectorUnavailable(RuntimeError):  # noqa: N818 (it is a state of the machine, not a mistake)
@@ -299,13 +311,15 @@ class FaceDetector:
     def __init__(self, model=None):
         path = Path(model or os.environ.get("FACEINPAINT_YUNET") or _download_yunet())
         try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            published = path.read_bytes()
         except OSError as error:
             raise DetectorUnavailable(f"The face detector's file {path} can't be read.") from error
-        if digest != YUNET_SHA256:
+        if hashlib.sha256(published).hexdigest() != YUNET_SHA256:
             raise DetectorUnavailable(f"The face detector's file {path} is not {YUNET_FILE} as published.")
         try:
-            self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), score_threshold=0.6)
+            # From memory: on Windows OpenCV opens no file whose path has letters beyond ASCII.
+            model = np.frombuffer(published, np.uint8), np.empty(0, np.uint8)
+            self._net = cv2.FaceDetectorYN.create("onnx", *model, (320, 320), score_threshold=0.6)
         except (cv2.error, AttributeError) as error:
             raise DetectorUnavailable("This version of OpenCV can't run the face detector.") from error
         # The network keeps its input size between two calls, so only one thread at a time may use it.
@@ -402,7 +416,7 @@ def locate(photo, mask, parse, regress, detector=None, beneath=False):
         A list of `FaceFrame`, the face that the hole touches most first.
 
     Raises:
-        ValueError: no face was found.
+        NoFaceFound: as it says.
     """
     hidden = np.asarray(mask) != 0
     unseen = np.zeros_like(hidden) if beneath else hidden
@@ -416,10 +430,10 @@ def locate(photo, mask, parse, regress, detector=None, beneath=False):
     if not found or (hidden.any() and not any(found[0][:2])):
         frames = locate_by_layout(photo, hidden, parse, regress, beneath)
         if not frames and not found:
-            raise ValueError(NO_FACE)
+            raise NoFaceFound(NO_FACE)
         frames = frames or [found[0][2]]
     else:
-        touched = [frame for hidden_part, _, frame in found if hidden_part] or [found[0][2]]
+        touched = [frame for hidden_part, _, frame in found if hidden_part][:_MOST_TOUCHED] or [found[0][2]]
         # YuNet guesses the landmarks that the hole hides, and marks faces a little otherwise than the data
         # that the networks know.
         frames = [align_closer(photo, unseen, regress, frame) for frame in touched]
@@ -504,6 +518,8 @@ def _count_in_ellipse(hidden, box):
     x, y, w, h = box
     left, top = max(0, round(x)), max(0, round(y))
     part = hidden[top : max(0, round(y + h)), left : max(0, round(x + w))]
+    if not part.size:
+        return 0
     ellipse = np.zeros(part.shape, np.uint8)
     centre, axes = (round(x + w / 2) - left, round(y + h / 2) - top), (round(w / 2), round(h / 2))
     cv2.ellipse(ellipse, centre, axes, 0, 0, 360, 1, -1)
@@ -513,7 +529,7 @@ def _count_in_ellipse(hidden, box):
 class _Part(NamedTuple):
     """A facial part of the mean layout: class ids, mean centroid, mean area in pixels, say in the fit."""
 
-    classes: tuple
+    classes: list
     centre: complex
     area: float
     weight: float
@@ -521,14 +537,16 @@ class _Part(NamedTuple):
 
 # Areas are means over 1,000 training layouts of CelebAMask-HQ at 256 x 256; the weights follow the scatter.
 _PARTS = (
-    _Part((5,), complex(*MEAN_CENTRES["right eye"]), 152, 1.0),
-    _Part((4,), complex(*MEAN_CENTRES["left eye"]), 151, 1.0),
-    _Part((7,), complex(*MEAN_CENTRES["right brow"]), 281, 0.3),
-    _Part((6,), complex(*MEAN_CENTRES["left brow"]), 287, 0.3),
-    _Part((2,), complex(*MEAN_CENTRES["nose"]), 1346, 0.5),
-    _Part((10, 11, 12), complex(*MEAN_CENTRES["mouth"]), 924, 1.0),
+    _Part(class_ids("right eye"), complex(*MEAN_CENTRES["right eye"]), 152, 1.0),
+    _Part(class_ids("left eye"), complex(*MEAN_CENTRES["left eye"]), 151, 1.0),
+    _Part(class_ids("right brow"), complex(*MEAN_CENTRES["right brow"]), 281, 0.3),
+    _Part(class_ids("left brow"), complex(*MEAN_CENTRES["left brow"]), 287, 0.3),
+    _Part(class_ids("nose"), complex(*MEAN_CENTRES["nose"]), 1346, 0.5),
+    _Part(class_ids(*MOUTH), complex(*MEAN_CENTRES["mouth"]), 924, 1.0),
 )
-_FACE_CLASSES = (1, 2, 3, 4, 5, 6, 7, 10, 11, 12)
+_FACE_CLASSES = class_ids(
+    *("skin", "nose", "eyeglasses", "left eye", "right eye", "left brow", "right brow", *MOUTH)
+)
 _PLACES = np.arange(LAYOUT_SIZE) + 1j * np.arange(LAYOUT_SIZE)[:, None]
 
 
@@ -550,6 +568,8 @@ _MOST_WINDOWS = 28
 _BATCH = 7
 _CANDIDATES = 3
 _MOST_FACES = 6
+# Each takes about half a second of a laptop; the hole of those beyond is filled with the colours around it.
+_MOST_TOUCHED = 12
 # Heads are some two eye distances wide; what is closer is the same face again.
 _NEXT_FACE = 1.5
 
@@ -754,7 +774,7 @@ def _hidden_in(hidden, matrix, width, height):
 def _warp(source, matrix, width, height, hidden=None):
     """Resample H x W (x C) `source` along the similarity `matrix`: bicubic, with a box filter to shrink.
 
-    Float and bool values come out as the sum of absolute contributions, which for a mask is what counts.
+    Bicubic weights may be negative; a mask, bool, comes out as the amount of what they add up to.
     Where nothing moves, `source` itself is the result. `hidden` pixels, H x W bool, count as black.
     """
     if source.shape[:2] == (height, width) and np.array_equal(matrix, np.eye(2, 3)):
@@ -787,5 +807,5 @@ def _warp(source, matrix, width, height, hidden=None):
     fine = cv2.warpAffine(source, to_source, (width * samples, height * samples),
                           flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
                           borderMode=cv2.BORDER_REFLECT)  # fmt: skip
-    fine = np.abs(fine)  # bicubic weights may be negative, and must not cancel
+    fine = np.abs(fine)  # a mask's negative sums count, too
     return fine if samples == 1 else cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)

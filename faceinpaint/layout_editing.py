@@ -6,7 +6,7 @@ Layouts are 256 x 256 uint8 class ids in the frame of the aligned face; "left" i
 import cv2
 import numpy as np
 
-from .semantics import CLASSES, MEAN_CENTRES, RIM, behind_lenses
+from .semantics import CLASSES, MEAN_CENTRES, MOUTH, RIM, behind_lenses
 
 _ID = {name: index for index, name in enumerate(CLASSES)}
 _BEHIND = ("background", "cloth", "neck")
@@ -14,8 +14,7 @@ _BEHIND = ("background", "cloth", "neck")
 
 _EYES = ("right eye", "left eye")
 _BROWS = ("right brow", "left brow")
-_MOUTH = ("mouth", "upper lip", "lower lip")
-_FACE = ("skin", "nose", *_EYES, *_BROWS, "eyeglasses", *_MOUTH)
+_FACE = ("skin", "nose", *_EYES, *_BROWS, "eyeglasses", *MOUTH)
 _FINE = ("eyeglasses", "hair", "hat", "earring", "necklace")
 """What ends finer than a layout shows: in strands, or in rims and their shadows."""
 
@@ -33,7 +32,9 @@ Closed mouths painted so are read back at a mean IoU of 0.741; with 0 at 0.730, 
 """
 
 _SAME_MOUTH, _OTHER_MOUTH = 0.15, 0.25
-"""Of a smaller share's change a mouth stays as it is; of a larger one it is another."""
+"""A redrawn mouth that differs in a smaller share of its pixels is left as it is; one that changes in a
+larger share outside of the hole is painted anew as a whole.
+"""
 
 _MEAN_FACE = 62, 194
 """Left and right end of a face where the layout has none, in pixels."""
@@ -137,7 +138,7 @@ def shorten_hair(layout, trim=10):
     columns = np.flatnonzero(_is_of(layout, *_FACE).any(0))
     left, right = (columns[0], columns[-1]) if columns.size else _MEAN_FACE
     eyes = np.mean([_centre(layout, name)[1] for name in _EYES])
-    mouth = _centre(layout, *_MOUTH)[1]
+    mouth = _centre(layout, *MOUTH)[1]
     across = (x - (left + right) / 2) / ((right - left) / 2 + _HAIR_BESIDE_FACE)
     up, down = _HAIR_ROUND_EYES * np.maximum(20.0, (eyes, mouth - eyes))
     along = (y - eyes) / np.where(y < eyes, up, down)
@@ -185,7 +186,7 @@ def widen_hole(mask, before, after, frame):
     outside = (before != after) & ~hole & ~(new_glasses & behind_lenses(after, RIM - WIDENING))
     if not outside.any():
         return mask
-    mouth = _is_of(before, *_MOUTH) | _is_of(after, *_MOUTH)
+    mouth = _is_of(before, *MOUTH) | _is_of(after, *MOUTH)
     if np.count_nonzero(outside & mouth) > _OTHER_MOUTH * np.count_nonzero(mouth):
         outside |= mouth & ~hole
     fine = outside & _is_of(before, *_FINE)
@@ -230,7 +231,7 @@ def _draw_mouth(layout, lift, width=1.0, between=(0.0, 0.0), opening=0.0):
         between: what it is at least and at most, in pixels; a wider one stays as wide.
         opening: height of the gap between the lips, as a share of the width.
     """
-    old = _is_of(layout, *_MOUTH)
+    old = _is_of(layout, *MOUTH)
     y, x = np.nonzero(old)
     lips = _UPPER_LIP + _LOWER_LIP
     if x.size >= 40:
@@ -250,7 +251,7 @@ def _draw_mouth(layout, lift, width=1.0, between=(0.0, 0.0), opening=0.0):
     bow = np.clip(1 - u**2, 0, None)
     gap, upper, lower = (2 * half * share for share in (opening / 2, _UPPER_LIP, _LOWER_LIP))
     edited = _fill_from_around(layout, old, layout == _ID["skin"])
-    mouth = _is_of(edited, "skin", *_MOUTH, "neck")
+    mouth = _is_of(edited, "skin", *MOUTH, "neck")
     mouth &= abs(u) < 1
     for name, top, bottom in (
         ("upper lip", -(gap + upper) * bow, -gap * bow),

@@ -9,20 +9,24 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from .semantics import MOUTH, class_ids
+
+_EYES_AND_BROWS = "eyeglasses", "left eye", "right eye", "left brow", "right brow"
+
 PARTS = {
-    "left eye": (4, 6),
-    "right eye": (5, 7),
-    "eyes": (3, 4, 5, 6, 7),
-    "glasses": (3,),
-    "nose": (2,),
-    "mouth": (10, 11, 12),
-    "hair": (13, 14),
-    "skin": (1, 2),
-    "ears": (8, 9, 15),
-    "lower face": (2, 10, 11, 12),
-    "inner face": (2, 3, 4, 5, 6, 7, 10, 11, 12),
+    "left eye": class_ids("left eye", "left brow"),
+    "right eye": class_ids("right eye", "right brow"),
+    "eyes": class_ids(*_EYES_AND_BROWS),
+    "glasses": class_ids("eyeglasses"),
+    "nose": class_ids("nose"),
+    "mouth": class_ids(*MOUTH),
+    "hair": class_ids("hair", "hat"),
+    "skin": class_ids("skin", "nose"),
+    "ears": class_ids("left ear", "right ear", "earring"),
+    "lower face": class_ids("nose", *MOUTH),
+    "inner face": class_ids("nose", *_EYES_AND_BROWS, *MOUTH),
 }
-"""Groups of layout classes that a hole can cover, by the name that a user sees."""
+"""Groups of layout classes, by id, that a hole can cover, by the name that a user sees."""
 
 
 def strokes(rng, size):
@@ -118,9 +122,9 @@ def part_mask(layout, part, grow=0):
 
 def lower_half(layout):
     """The hole of a medical mask: the face below the middle of the nose; H x W class ids to H x W bool."""
-    rows = np.flatnonzero((layout == 2).any(1))
+    rows = np.flatnonzero(np.isin(layout, PARTS["nose"]).any(1))
     middle = (rows.min() + 2 * rows.max()) // 3 if rows.size else layout.shape[0] * 6 // 10
-    mask = np.isin(layout, (1, 2, 10, 11, 12))
+    mask = np.isin(layout, class_ids("skin", "nose", *MOUTH))
     mask[:middle] = False
     return mask
 

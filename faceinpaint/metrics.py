@@ -130,7 +130,7 @@ class ConfusionMatrix:
             ValueError: the shapes differ, or `predicted` holds something else than class ids.
         """
         predicted, truth = _to_numpy(predicted), _to_numpy(truth)
-        counted = truth < NUM_CLASSES
+        counted = (truth >= 0) & (truth < NUM_CLASSES)
         if region is not None:
             region = _to_numpy(region).astype(bool)
         if predicted.shape != truth.shape or (region is not None and region.shape != truth.shape):

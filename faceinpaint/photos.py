@@ -417,7 +417,8 @@ def check_mask(mask, image):
             f"The mask is {mask.shape[1]} x {mask.shape[0]} pixels but the picture is "
             f"{image.shape[1]} x {image.shape[0]}: they must be of one size."
         )
-    if not (np.issubdtype(mask.dtype, np.bool_) or np.isfinite(mask).all()):
+    is_number = np.issubdtype(mask.dtype, np.number) and np.isfinite(mask).all()
+    if not (is_number or mask.dtype == bool):
         raise ValueError("The mask holds something that is not a number.")
     return mask != 0
 

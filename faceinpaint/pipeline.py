@@ -1,6 +1,8 @@
 """`FaceInpainter`: photo and mask in, layout and restored face out."""
 
 import functools
+import logging
+import operator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from .alignment import (
     DetectorUnavailable,
     FaceDetector,
     FaceFrame,
+    NoFaceFound,
     locate,
     paste_back,
     share_hole,
@@ -23,6 +26,7 @@ from .checkpoint import load_network, weights_sha256
 from .detail import carry_detail, enlarge, even_skin, match_sharpness, match_tone, pick_sources, soften
 from .flow import add_strands, find_flow, smooth_along
 from .images import as_images, as_pictures
+from .layout_decoding import likeliest_layout, without_islands
 from .layout_editing import WIDENING, grown
 from .modeling.face_prior import light_of
 from .modeling.face_upsampler import FACTOR
@@ -37,10 +41,10 @@ from .semantics import (
     SKIN,
     behind_lenses,
     check_layout,
-    likeliest_layout,
     one_hot,
-    without_islands,
 )
+
+logger = logging.getLogger(__name__)
 
 MAX_VARIATIONS = 4
 MAX_SEED = 10**18 - 1  # PyTorch takes 64 bits: enough for one seed of each variation
@@ -51,14 +55,15 @@ FACE_SIZE = 256
 SQUARE = FaceFrame.whole(FACE_SIZE, FACE_SIZE)
 """The frame of a picture that is the aligned face itself."""
 
-VARIATION_BREADTH, VARIATION_LIGHT = 1.6, 0.3
-"""Variations are laid out so many times further from the likeliest than the prior scatters, and shown in so
-much of the light of that draw: more of it looks like stains.
-"""
+VARIATION_BREADTH = 1.6
+"""Variations are laid out after draws of the prior that are so many standard deviations wide."""
+
+VARIATION_LIGHT = 0.3
+"""So much of a draw's light goes into its picture; more of it looks like stains."""
 
 LIKE_A_FACE = 0.5
-"""What lies beneath a hole is of a face where it differs by less, root mean square on a scale of 2, from what
-the prior expects there.
+"""What lies beneath a hole counts as a face's where it differs from what the prior expects there by less than
+this, root mean square of values in [-1, 1].
 
 Of 92 made photos with holes of 10-50% of the face, a third each over the face itself, one colour and another
 thing, 97%, 68% and 73% are framed within 6% of the distance between the eyes; 97%, 58% and 57% when the look
@@ -66,7 +71,7 @@ beneath decided wherever it found a face elsewhere. Of 47 with 55-85% hidden 94%
 """
 
 WORTH_TELLING = 0.02
-"""Of less of the hole nobody need be told that it lies outside the face."""
+"""Where a smaller share of the hole than this lies outside the face, nobody is told."""
 
 HOLE_GREY = 127
 """What hidden pixels of `Result.aligned_input` are shown as."""
@@ -139,7 +144,7 @@ class _Face:
 class FaceInpainter:
     """Restores the hidden part of a face photo in two steps: layout, then texture.
 
-    The networks are taken over: in place they are brought to the device and made ready for it (see `settle`).
+    It changes the networks in place: they are moved to the device and made ready for it (see `settle`).
 
     Args:
         prior: `FacePrior`; None for stages that were trained without it.
@@ -179,7 +184,8 @@ class FaceInpainter:
         """The face detector, or None without its file: then faces are found by Stage 1's own layout."""
         try:
             return FaceDetector()
-        except DetectorUnavailable:
+        except DetectorUnavailable as error:
+            logger.warning("%s Faces are found by Stage 1's own layout, not as well.", error)
             return None
 
     @classmethod
@@ -212,9 +218,10 @@ class FaceInpainter:
             layout: 256 x 256 class ids in the frame of the main face, to paint from instead of Stage 1's
                 prediction.
             align: find the faces and align them first; False where the picture already is an aligned face.
-            seed: of everything random, at most 18 digits; the same seed gives the same picture.
-            num_variations: how many different pictures, 1 to 4. The first variation is the likeliest face,
-                whatever the seed; the others have other layouts, too, unless one is given.
+            seed: of everything random, a whole number of at most 18 digits; the same gives the same picture.
+            num_variations: how many different pictures, 1 to 4. The first variation has the likeliest
+                layout, whatever the seed, which tells only in its finest texture; the others have other
+                layouts, too, unless one is given.
             frames: list of `FaceFrame`, the faces to restore, the main one first, where they are known: from
                 an earlier result, or framed by hand. Without it they are looked for.
             variation: the first of them that is made; each is the same picture with others and alone.
@@ -233,8 +240,7 @@ class FaceInpainter:
             raise ValueError(f"Between 1 and {MAX_VARIATIONS} variations can be made at once.")
         if not 1 <= variation <= MAX_VARIATIONS + 1 - num_variations:
             raise ValueError(f"A seed has variations 1 to {MAX_VARIATIONS}.")
-        if not -MAX_SEED <= seed <= MAX_SEED:
-            raise ValueError("The seed must be a whole number of at most 18 digits.")
+        seed = _whole_seed(seed)
         if layout is not None:
             layout = check_layout(layout)
             if layout.shape != (FACE_SIZE, FACE_SIZE):
@@ -243,7 +249,7 @@ class FaceInpainter:
                 )
         try:
             frames = frames or self.locate(photo, mask, align)
-        except ValueError:
+        except NoFaceFound:
             if mask.any():
                 raise
             frames = self.locate(photo, mask, align=False)
@@ -292,13 +298,13 @@ class FaceInpainter:
         for look_beneath in (True, False) if beneath and mask.any() else (False,):
             try:
                 found = locate(image, mask, self._parse, self._regress, self.detector, look_beneath)
-            except ValueError:
+            except NoFaceFound:
                 continue
             if not look_beneath or self._is_of_face(image, mask, found[0]):
                 return found
             frames = found
         if frames is None:
-            raise ValueError(NO_FACE)
+            raise NoFaceFound(NO_FACE)
         return frames
 
     @torch.inference_mode()
@@ -450,8 +456,11 @@ class FaceInpainter:
         for face, hole in zip(faces, shares, strict=True):
             painted = face.variations[index]
             new = self._enlarge(face, painted) if face.larger else painted.pixels
-            picture, left = paste_back(picture, hole, new, face.frame, painted.sources, painted.layout)
-            beyond = beyond & (left | ~hole)
+            # What no face has filled yet is still hidden.
+            picture, left = paste_back(
+                picture, hole | beyond, new, face.frame, painted.sources, painted.layout
+            )
+            beyond = beyond & left
         notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
         if beyond.any():
             picture = fill_plainly(picture, beyond)
@@ -468,6 +477,17 @@ class FaceInpainter:
             frames=[face.frame for face in faces],
             notes=notes,
         )
+
+
+def _whole_seed(seed):
+    """A seed, also one of NumPy's integers, as an int that PyTorch takes; ValueError if it is none."""
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        seed = None
+    if seed is None or not -MAX_SEED <= seed <= MAX_SEED:
+        raise ValueError("The seed must be a whole number of at most 18 digits.")
+    return seed
 
 
 def _finite(output):

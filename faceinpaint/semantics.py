@@ -3,8 +3,6 @@
 A layout is an H x W uint8 array of class ids in the order of CelebAMask-HQ (Lee et al. 2020).
 """
 
-import math
-
 import cv2
 import numpy as np
 import torch
@@ -44,55 +42,20 @@ MEAN_CENTRES = {
 SAME_COLOUR = 12
 """A colour no further from a class's than this, in RGB steps, is that class's."""
 
-WORN = tuple(CLASSES.index(name) for name in ("eyeglasses", "hat", "earring", "necklace"))
-"""Classes that a person may have on or not: where none of it is seen, none is missed."""
-
-SMALL_PARTS = {
-    CLASSES.index(part): pixels
-    for part, pixels in {
-        "left eye": 150,
-        "right eye": 150,
-        "left brow": 270,
-        "right brow": 265,
-        "mouth": 300,
-        "upper lip": 260,
-        "lower lip": 445,
-    }.items()
-}
-"""Classes that every face has and that take little room, and of how many pixels of 256 x 256 they mostly are:
-the median of 1,587 CelebAMask-HQ layouts, of those with more than 30.
-"""
-
-SMALL_PARTS_GAIN = 5.0
-"""How much the logits of small parts are raised in a hole at most, times the share of the picture it takes.
-
-Of 92 validation faces the eyes have 1.08 of their true area then with one half hidden, 0.91 with all but the
-border, and 1.07 under irregular holes. None have less than 35% of it; 9%, 4% and 5% have more than 160%.
-"""
-
-HAIR = CLASSES.index("hair")
-
-ISLANDS = (HAIR, CLASSES.index("hat"), CLASSES.index("earring"))
-"""Classes of which pieces that lie alone in the hole are mistakes more often than not."""
-
-LEAST_SEEN = 30
-"""Fewer pixels of a class, of 256 x 256, are no sight of it."""
-
-LEAST_OF_OTHER_LENS = 0.25
-"""Glasses have two lenses: the smaller half of them is at least this share of the larger.
-
-So are 163 of 165 pairs in training faces, far turned ones too. Of 16 pairs that Stage 1 would draw in 400
-holes of validation faces, 5 are not, 4 of them on faces without glasses.
-"""
-
-GLASSES, SKIN = CLASSES.index("eyeglasses"), CLASSES.index("skin")
+GLASSES, SKIN, HAIR = (CLASSES.index(name) for name in ("eyeglasses", "skin", "hair"))
 EYES = CLASSES.index("left eye"), CLASSES.index("right eye")
+MOUTH = "mouth", "upper lip", "lower lip"
 
 RIM = 8
 """So many of 256 pixels from their edge inwards new glasses are painted; further in one sees through them."""
 
 MIRRORED_CLASSES = (0, 1, 2, 3, 5, 4, 7, 6, 9, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 """The class that each class becomes when the picture is flipped left to right."""
+
+
+def class_ids(*names):
+    """The ids of classes, a list."""
+    return [CLASSES.index(name) for name in names]
 
 
 def layout_to_picture(layout):
@@ -144,96 +107,6 @@ def check_layout(layout):
     if layout.size and (layout.min() < 0 or layout.max() >= NUM_CLASSES):
         raise ValueError(f"The layout holds a number outside the class ids 0 to {NUM_CLASSES - 1}.")
     return layout.astype(np.uint8)
-
-
-def likeliest_layout(logits, mask):
-    """The likeliest class of each pixel, but for two things that go wrong pixel by pixel in the hole.
-
-    Nothing is worn of which nothing is seen beside the hole, nor are glasses of one lens: there would be
-    pieces of glasses on a face whose eyes are hidden. And who knows little of where an eye is finds skin
-    likelier at every single pixel: small parts get as large as expected, or as they mostly are.
-
-    Args:
-        logits: N x 19 x H x W, Stage 1's.
-        mask: N x 1 x H x W, 1 = hole.
-
-    Returns:
-        N x H x W class ids, int64.
-    """
-    # On a CPU `argmax` takes half as long again.
-    layouts = logits.max(1).indices
-    for each, layout, hole in zip(logits, layouts, mask[:, 0] > 0, strict=True):
-        # On a CPU three times as fast as `each[:, hole]`.
-        inside = each.flatten(1).index_select(1, hole.flatten().nonzero()[:, 0])
-        expected = inside.softmax(0).sum(1)
-        inside[_unlikely_worn(layout, hole)] = -math.inf
-        inside += _raise_of_small_parts(inside, expected, layout, hole)[:, None]
-        layout[hole] = inside.max(0).indices
-    return layouts
-
-
-def _unlikely_worn(layout, hole):
-    """Those of the classes in `WORN` that nobody in this layout, H x W, is likely to have on in the hole."""
-    worn = layout == torch.tensor(WORN, device=layout.device)[:, None, None]
-    unlikely = (worn & ~hole).sum((1, 2)) < LEAST_SEEN * hole.numel() / 256**2
-    # Glasses are the first of what is worn.
-    lenses = torch.stack([half.sum() for half in worn[0].chunk(2, 1)])
-    unlikely[0] |= lenses.amin() < LEAST_OF_OTHER_LENS * lenses.amax()
-    return [kind for kind, left_out in zip(WORN, unlikely.tolist(), strict=True) if left_out]
-
-
-def _raise_of_small_parts(inside, expected, layout, hole):
-    """By how much to raise the logits of each class, 19 numbers.
-
-    `inside` are the logits in the hole, 19 x M, and `expected` the pixels of each class that they promise.
-    """
-    raised = inside.new_zeros(NUM_CLASSES)
-    limit = SMALL_PARTS_GAIN * inside.shape[1] / hole.numel()
-    best, kinds = inside.max(0)
-    seen = torch.bincount(layout[~hole], minlength=NUM_CLASSES)
-    for part, pixels in SMALL_PARTS.items():
-        wanted = max(expected[part], pixels * hole.numel() / 256**2 - seen[part])
-        rank = round(float(wanted))
-        ahead = inside[part] - best
-        own = kinds == part
-        rivals = inside[:, own]
-        rivals[part] = -math.inf
-        ahead[own] -= rivals.max(0).values - best[own]
-        near = ahead[ahead > -limit]
-        if 0 < rank <= len(near):
-            raised[part] = -near.kthvalue(len(near) + 1 - rank).values
-        elif rank:
-            raised[part] = limit
-    return raised
-
-
-def without_islands(layout, hole):
-    """Take pieces of hair, hats and earrings that lie alone in the hole for what is around them.
-
-    Nine of ten pixels of such pieces of Stage 1's are none of it in truth; they would show as dark blots on a
-    forehead or in the hair.
-
-    Args:
-        layout: H x W uint8 class ids.
-        hole: H x W bool.
-
-    Returns:
-        H x W uint8 class ids. The largest piece of hair stays, wherever it is.
-    """
-    changed = layout
-    for kind in np.intersect1d(ISLANDS, layout[hole]):
-        count, pieces, boxes, _ = cv2.connectedComponentsWithStats((layout == kind).astype(np.uint8))
-        stays = np.bincount(pieces[~hole], minlength=count) > 0
-        stays[0] = True
-        if kind == HAIR and count > 1:
-            stays[1 + boxes[1:, cv2.CC_STAT_AREA].argmax()] = True
-        for piece in np.flatnonzero(~stays):
-            if changed is layout:
-                changed = layout.copy()
-            island = pieces == piece
-            around = (cv2.dilate(island.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~island
-            changed[island] = np.bincount(changed[around]).argmax()
-    return changed
 
 
 def behind_lenses(layout, rim=RIM):

@@ -52,18 +52,23 @@ def delete_old_files(folder, age, interval):
     def look_through():
         while True:
             time.sleep(interval)
-            for path in set(Path(folder).rglob("*")) - kept:
-                with contextlib.suppress(OSError):  # deleted by somebody else
-                    if path.is_file() and time.time() - path.stat().st_ctime > age:
-                        path.unlink()
-                        path.parent.rmdir()  # fails, as it should, while other files are in it
+            with contextlib.suppress(OSError):  # a folder went while it was looked through
+                for path in set(Path(folder).rglob("*")) - kept:
+                    with contextlib.suppress(OSError):  # deleted by somebody else
+                        if path.is_file() and time.time() - path.stat().st_ctime > age:
+                            path.unlink()
+                            if path.parent != Path(folder):
+                                path.parent.rmdir()  # fails, as it should, while other files are in it
 
     threading.Thread(target=look_through, daemon=True).start()
 
 
 @contextlib.contextmanager
 def _locked(folder, wait=False):
-    """Hold a folder's lock, which ends with the process; OSError if another process holds it, or `wait`."""
+    """Hold a folder's lock, which the system releases when the process ends.
+
+    Where another process holds it, wait for it (`wait`), or raise OSError.
+    """
     if fcntl is None:
         raise OSError("no locks on folders")
     handle = os.open(folder, os.O_RDONLY)

@@ -8,7 +8,7 @@ from PIL import Image
 from .alignment import FaceFrame
 from .baselines import BASELINES
 from .photos import Photo
-from .semantics import CLASSES
+from .semantics import class_ids
 from .visualization import crop_to_face, outline_faces, overlay_layout, tint_hole
 
 PREVIEW_SIDE = 1280
@@ -223,6 +223,6 @@ def fit(image, side):
 
 def hidden_share(mask, layout, frame):
     """Say how much of the face the hole hides."""
-    face = ~np.isin(layout, [CLASSES.index(name) for name in ("background", "cloth", "necklace")])
+    face = ~np.isin(layout, class_ids("background", "cloth", "necklace"))
     share = np.count_nonzero(frame.area_in_face(mask) & face) / max(1, np.count_nonzero(face))
     return f"{share:.0%} of the face is hidden."

@@ -39,10 +39,14 @@ def overlay_layout(photo, layout, frame):
     Returns:
         RGB PIL image.
     """
-    inverse, size = frame.inverse, photo.size
-    colours = cv2.warpAffine(PALETTE[layout], inverse, size, flags=cv2.INTER_LINEAR)
-    share = cv2.warpAffine(np.full(layout.shape, OVERLAY_OPACITY, np.float32), inverse, size)[..., None]
-    return Image.fromarray((np.asarray(photo) * (1 - share) + colours * share).round().astype(np.uint8))
+    overlaid = np.array(photo)
+    region, matrix = frame.cut_out(*overlaid.shape[:2])
+    part = overlaid[region]
+    options = {"dsize": part.shape[1::-1], "flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP}
+    colours = cv2.warpAffine(PALETTE[layout], matrix, **options)
+    share = cv2.warpAffine(np.full(layout.shape, OVERLAY_OPACITY, np.float32), matrix, **options)[..., None]
+    part[...] = (part * (1 - share) + colours * share).round()
+    return Image.fromarray(overlaid)
 
 
 def outline_faces(photo, frames):

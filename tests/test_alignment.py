@@ -190,6 +190,22 @@ def test_landmarks_in_one_point_are_refused_kindly():
         FaceFrame.from_landmarks(np.full((5, 2), 7.0))
 
 
+@pytest.mark.parametrize("side", [0, -50, float("nan")])
+def test_a_frame_without_a_width_is_refused(side):
+    with pytest.raises(ValueError, match="wider than nothing"):
+        FaceFrame.square(10, 10, side)
+
+
+def test_a_very_wide_photo_has_frames_too():
+    """OpenCV 4 warps no picture of more than 32,767 pixels a side."""
+    frame = FaceFrame.square(35_000.5, 49.5, 64)
+    area = np.zeros((100, 40_000), bool)
+    area[:, 35_001:] = True
+    assert frame.covered(area).sum() == 64 * 32
+    inside = frame.area_in_face(area)
+    assert not inside[:, :126].any() and inside[:, 130:].all()
+
+
 def test_pixels_beyond_the_photo_are_unknown():
     photo = noise(100, 120)
     # The frame is the photo's scale and sticks out 78 px above and below, 68 px left and right.

@@ -96,6 +96,16 @@ class TestHiddenPixels:
         assert np.array_equal(*(result.layout for result in results))
         assert np.array_equal(*(result.aligned_input for result in results))
 
+    def test_they_have_none_beside_another_face(self, inpainter):
+        image = np.random.default_rng(4).integers(0, 256, (300, 620, 3)).astype(np.uint8)
+        mask = np.zeros((300, 620), bool)
+        mask[120:180, 100:600] = True  # beyond both frames
+        other = np.where(mask[..., None], 255 - image, image)
+        frames = [FaceFrame.square(150, 150, 290), FaceFrame.square(420, 150, 200)]
+        first, second = (np.asarray(inpainter(each, mask, frames=frames).image) for each in (image, other))
+        covered = frames[0].covered(mask) | frames[1].covered(mask)
+        assert np.array_equal(first[covered], second[covered])
+
     def test_they_are_shown_grey(self, inpainter, photo, hole):
         result = inpainter(photo, hole, align=False)
         shown = np.asarray(result.aligned_input)
@@ -248,6 +258,11 @@ class TestSeeds:
         assert np.array_equal(first, again)
         assert not np.array_equal(first, other)
 
+    def test_a_seed_may_be_of_numpys_kind(self, inpainter, photo, hole):
+        seeds = 5, np.int32(5), np.uint8(5)
+        first, *others = (inpainter(photo, hole, align=False, seed=seed).image for seed in seeds)
+        assert all(np.array_equal(first, other) for other in others)
+
     def test_variations_differ_and_repeat(self, inpainter, photo, hole):
         def paint():
             return [r.image for r in inpainter(photo, hole, align=False, num_variations=MAX_VARIATIONS)]
@@ -331,8 +346,8 @@ class TestBadInput:
             with pytest.raises(ValueError, match="they must be of one size"):
                 ask(photo, hole[1:])
 
-    @pytest.mark.parametrize("seed", [10**18, -(10**300)])
-    def test_a_seed_of_too_many_digits_is_refused(self, inpainter, photo, hole, seed):
+    @pytest.mark.parametrize("seed", [10**18, -(10**300), 3.5, None])
+    def test_a_seed_of_too_many_digits_or_of_none_is_refused(self, inpainter, photo, hole, seed):
         with pytest.raises(ValueError, match="at most 18 digits"):
             inpainter(photo, hole, align=False, seed=seed)
 
@@ -372,6 +387,14 @@ class TestBadInput:
         image, mask = at((64, 64))
         with pytest.raises(ValueError, match="No face was found in this picture"):
             inpainter(image, mask)
+
+    def test_a_mistake_of_ours_is_not_told_as_a_missing_face(self, inpainter, photo, hole, monkeypatch):
+        def fails(*arguments):
+            raise ValueError("operands could not be broadcast together")
+
+        monkeypatch.setattr(inpainter, "_parse", fails)
+        with pytest.raises(ValueError, match="operands"):
+            inpainter.locate(photo, hole)
 
     def test_a_folder_without_weights(self, tmp_path):
         with pytest.raises(ValueError, match=r"frame_regressor\.json is missing"):
@@ -484,6 +507,36 @@ class TestShipped:
         whole = shipped.locate(photo, np.zeros_like(mask))[0]
         beneath = shipped.locate(photo, mask, beneath=True)[0]
         assert beneath.apart(whole) < 0.01 < shipped.locate(photo, mask)[0].apart(whole)
+
+    @staticmethod
+    def fineness(picture, mask):
+        """Standard deviation of the finest detail of skin under a mask, or beside it, in grey levels."""
+        grey = picture.astype(np.float32).mean(-1)
+        return (grey - cv2.GaussianBlur(grey, None, 1))[mask].std()
+
+    @pytest.mark.parametrize("side", [256, 640], ids=["as it is", "enlarged"])
+    def test_the_hole_is_as_grainy_and_as_sharp_as_the_photo_is(self, shipped, face, side):
+        picture = np.asarray(Image.fromarray(face).resize((side, side), Image.Resampling.BICUBIC))
+        noise = np.random.default_rng(0).normal(0, 15, picture.shape)
+        noisy = (picture + noise).clip(0, 255).astype(np.uint8)
+        blurred = cv2.GaussianBlur(picture, None, 3)
+        mask, cheeks = np.zeros((2, side, side), bool)
+        scale = side / 256
+        mask[round(130 * scale) : round(165 * scale), round(80 * scale) : round(175 * scale)] = True
+        cheeks[round(90 * scale) : round(105 * scale), round(110 * scale) : round(145 * scale)] = True
+        plain, grainy, soft = (
+            self.fineness(np.asarray(shipped(each, mask, align=False).image), mask)
+            for each in (picture, noisy, blurred)
+        )
+        assert 0.6 < grainy / self.fineness(noisy, cheeks) < 1.3
+        assert soft < 0.5 * plain
+
+    def test_in_a_grey_photo_the_hole_is_grey(self, shipped, face):
+        grey = np.asarray(Image.fromarray(face).convert("L").convert("RGB"))
+        mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
+        mask[130:] = True
+        restored = np.asarray(shipped(grey, mask, align=False).image)
+        assert np.ptp(restored.astype(int), axis=-1).max() <= 2
 
     @pytest.mark.parametrize("hidden", [np.s_[130:], np.s_[:, :128]], ids=["lower half", "one half"])
     def test_the_same_seed_gives_the_same_picture_and_variations_differ(self, shipped, face, hidden):

@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from ..semantics import CLASSES, WORN, layout_to_picture
+from ..layout_decoding import WORN
+from ..semantics import CLASSES, layout_to_picture
 from ..skin_and_pose import groups_of
 from .holes import hide, pair_masks, percent
 from .methods import OURS, restore

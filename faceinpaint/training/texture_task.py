@@ -9,11 +9,12 @@ from ..alignment import LAYOUT_SIZE
 from ..checkpoint import save_network
 from ..datasets import UNLABELLED
 from ..images import as_pictures
+from ..layout_decoding import likeliest_layout
 from ..layout_editing import EDITS
 from ..modeling.face_prior import complete
 from ..modeling.texture_generator import TextureGenerator
 from ..precision import autocast
-from ..semantics import NUM_CLASSES, likeliest_layout, one_hot
+from ..semantics import NUM_CLASSES, one_hot
 from .discriminators import (
     PatchCritic,
     ProjectedDiscriminator,

@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+import torch
+
+from faceinpaint.layout_decoding import likeliest_layout, without_islands
+from faceinpaint.semantics import CLASSES, NUM_CLASSES
+
+
+class TestLikeliestLayout:
+    SKIN, GLASSES, HAT = (CLASSES.index(name) for name in ("skin", "eyeglasses", "hat"))
+
+    @pytest.fixture
+    def mask(self):
+        mask = torch.zeros(2, 1, 256, 256)
+        mask[:, :, 100:150] = 1
+        return mask
+
+    @pytest.fixture
+    def logits(self):
+        """Skin everywhere, and rather glasses where the eyes are hidden."""
+        logits = torch.zeros(2, NUM_CLASSES, 256, 256)
+        logits[:, self.SKIN] = 1
+        logits[:, self.GLASSES, 110:140, 60:190] = 2
+        return logits
+
+    def test_glasses_of_which_nothing_is_seen_are_not_made_up(self, logits, mask):
+        assert (likeliest_layout(logits, mask) == self.SKIN).all()
+
+    def test_glasses_that_show_beside_the_hole_go_on_in_it_on_that_face_alone(self, logits, mask):
+        logits[0, self.GLASSES, 96:100, 60:70] = 2
+        layout = likeliest_layout(logits, mask)
+        assert (layout[0, 110:140, 60:190] == self.GLASSES).all()
+        assert (layout[1] == self.SKIN).all()
+
+    def test_glasses_that_would_have_one_lens_are_not_made_up(self, logits, mask):
+        logits[:, self.GLASSES, 110:140, 128:] = 0
+        logits[:, self.GLASSES, 96:100, 60:70] = 2
+        layout = likeliest_layout(logits, mask)
+        assert (layout[:, 100:150] == self.SKIN).all()
+        assert (layout[:, 96:100, 60:70] == self.GLASSES).all()
+
+    def test_one_worn_thing_is_no_sign_of_another(self, logits, mask):
+        logits[:, self.HAT, :40] = 3
+        layout = likeliest_layout(logits, mask)
+        assert (layout[:, :40] == self.HAT).all() and (layout[:, 40:] == self.SKIN).all()
+
+    def test_what_is_seen_stays(self, logits):
+        assert torch.equal(likeliest_layout(logits, torch.zeros(2, 1, 256, 256)), logits.argmax(1))
+
+
+class TestSmallPartsOfHiddenFaces:
+    EYE, SKIN = CLASSES.index("left eye"), CLASSES.index("skin")
+
+    @pytest.fixture
+    def logits(self):
+        """Skin everywhere, but that in a corner an eye is nearly as likely, most so at its top."""
+        logits = torch.full((1, NUM_CLASSES, 64, 64), -9.0)
+        logits[:, self.SKIN] = 3
+        logits[:, self.EYE, :8, :8] = 2 - 0.001 * torch.arange(64.0).view(8, 8)
+        return logits
+
+    def drawn(self, logits):
+        return likeliest_layout(logits, torch.ones(1, 1, 64, 64))[0] == self.EYE
+
+    def test_an_eye_of_which_nothing_is_sure_but_that_it_is_there_is_drawn(self, logits):
+        eye = self.drawn(logits)
+        # As many pixels as their probabilities promise.
+        assert abs(eye.sum() - logits.softmax(1)[0, self.EYE].sum()) < 1.5
+        assert eye[:2, :8].all()
+
+    def test_one_that_is_less_likely_is_as_large_as_they_mostly_are(self, logits):
+        logits[:, self.EYE] -= 1
+        assert abs(self.drawn(logits).sum() - 150 / 16) < 1.5
+
+    def test_one_of_which_nobody_knows_how_large_it_is_does_not_take_all_that_it_may(self, logits):
+        logits[:, self.SKIN, :8, :8] = 1.7
+        assert (logits.argmax(1) == self.EYE).sum() == 64
+        assert abs(self.drawn(logits).sum() - logits.softmax(1)[0, self.EYE].sum()) < 1.5
+
+    def test_a_small_hole_is_drawn_as_it_is_likeliest(self, logits):
+        mask = torch.zeros(1, 1, 64, 64)
+        mask[..., :16, :16] = 1
+        assert (likeliest_layout(logits, mask) == self.SKIN).all()
+
+    def test_what_is_seen_is_read_as_it_is_likeliest(self, logits):
+        mask = torch.ones(1, 1, 64, 64)
+        mask[..., :8, :8] = 0
+        assert (likeliest_layout(logits, mask) == self.SKIN).all()
+
+
+class TestWithoutIslands:
+    SKIN, HAIR = CLASSES.index("skin"), CLASSES.index("hair")
+    HAT, EARRING = CLASSES.index("hat"), CLASSES.index("earring")
+
+    @pytest.fixture
+    def layout(self):
+        """Hair from the top down to row 8, skin below it."""
+        layout = np.full((40, 40), self.SKIN, np.uint8)
+        layout[:8] = self.HAIR
+        return layout
+
+    @pytest.fixture
+    def hole(self):
+        hole = np.zeros((40, 40), bool)
+        hole[4:30, 4:30] = True
+        return hole
+
+    def test_a_tuft_on_the_hidden_forehead_becomes_skin(self, layout, hole):
+        tufted = layout.copy()
+        tufted[12:16, 10:20] = self.HAIR
+        assert np.array_equal(without_islands(tufted, hole), layout)
+        assert (tufted[12:16, 10:20] == self.HAIR).all()  # its own argument stays as it was
+
+    def test_a_piece_of_hat_in_hidden_hair_becomes_hair(self, layout, hole):
+        layout[:20] = self.HAIR
+        layout[:3] = self.HAT  # this one is seen
+        speckled = layout.copy()
+        speckled[8:14, 10:20] = self.HAT
+        speckled[10:12, 12:14] = self.EARRING  # within it: what holds both is hair
+        assert np.array_equal(without_islands(speckled, hole), layout)
+
+    def test_an_earring_half_of_which_is_seen_stays(self, layout, hole):
+        layout[26:34, 10:12] = self.EARRING
+        assert np.array_equal(without_islands(layout, hole), layout)
+
+    def test_hair_that_is_seen_or_hangs_together_with_it_stays(self, layout, hole):
+        layout[12:16, 25:35] = self.HAIR  # out of the hole's right edge
+        layout[8:20, 6:8] = self.HAIR  # a strand from the top
+        layout[34:36, 10:20] = self.HAIR  # below the hole
+        assert np.array_equal(without_islands(layout, hole), layout)
+
+    def test_the_only_hair_stays_though_all_of_it_is_guessed(self, layout):
+        layout[20:22, 20:22] = self.HAIR
+        guessed = without_islands(layout, np.ones((40, 40), bool))
+        assert (guessed[:8] == self.HAIR).all()
+        assert (guessed[8:] == self.SKIN).all()
