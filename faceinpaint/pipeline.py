@@ -265,6 +265,10 @@ class FaceInpainter:
             return results[0]
         return results * num_variations if not mask.any() else results
 
+    def forget_holes(self):
+        """Drop what was worked out about the last holes, which makes it faster to fill them again."""
+        self._prior_factor.cache_clear()
+
     def predict_layout(self, image, mask, align=True, frames=None):
         """Stage 1 alone: 256 x 256 uint8 class ids of the whole main face, in its frame.
 

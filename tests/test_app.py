@@ -16,7 +16,8 @@ from PIL import Image
 from faceinpaint import visits
 from faceinpaint.alignment import FaceFrame
 from faceinpaint.photos import Photo
-from faceinpaint.semantics import CLASSES, layout_to_picture
+from faceinpaint.semantics import CLASSES, PALETTE, layout_to_picture
+from faceinpaint.visualization import OVERLAY_OPACITY
 
 ROOT = Path(__file__).parents[1]
 LAYOUT = np.zeros((256, 256), np.uint8)
@@ -504,7 +505,10 @@ class TestCompare:
     def test_the_overlay_shows_the_layouts_colours(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
         overlay, _ = map(pixels, page.compare(visit, "Layout over the photo", "Photo"))
-        assert not np.array_equal(overlay, visit.photo.rgb)
+        skin = np.array(PALETTE[CLASSES.index("skin")])
+        restored = pixels(page.compare(visit, visit.attempt.title, "Photo")[0])
+        blend = OVERLAY_OPACITY * skin + (1 - OVERLAY_OPACITY) * restored[15, 20]
+        np.testing.assert_allclose(overlay[15, 20], blend, atol=2)
 
     def test_a_small_face_is_shown_close_up_until_asked_otherwise(self, page, visit, model, monkeypatch):
         small = FaceFrame.square(20, 15, 12)

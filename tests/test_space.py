@@ -93,6 +93,18 @@ def test_the_clean_environment_is_clean(space_python):
     assert "No module named 'pytest'" in found.stderr
 
 
+def test_the_readmes_first_snippet_restores_a_face(shipped, monkeypatch):
+    (snippet,) = re.findall(r"```python\n(from PIL.*?)```", (ROOT / "README.md").read_text(), re.S)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("faceinpaint.FaceInpainter.from_pretrained", lambda: shipped)
+    names = {}
+    exec(snippet, names)
+    photo, mask = (np.asarray(names[name]) for name in ("image", "mask"))
+    restored = np.asarray(names["result"].image)
+    assert (restored[mask > 0] != photo[mask > 0]).any(-1).mean() > 0.5
+    assert (names["edited"][60:90, 80:180] == 13).all()
+
+
 def test_the_readmes_snippet_restores_a_face_through_the_api(space_url, monkeypatch):
     """Photo and mask go in, the restored photo comes out, and around the hole it is as it was."""
     (snippet,) = re.findall(r"```python\n(from gradio_client.*?)```", (ROOT / "README.md").read_text(), re.S)

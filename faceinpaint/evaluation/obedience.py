@@ -133,7 +133,8 @@ def measure(inpainter, faces, masks, second=None):
     explanation = (
         "Every face gets one edit of the layout that Stage 1 predicts for a hole of 20-40%; the hole grows "
         f"by the edited area and {WIDENING} pixels about it, {WIDENING_OF_FINE} where hair or something worn "
-        "goes. The reader parses the painted picture without a hole: mean IoU over the classes that the "
+        "goes, by the whole mouth where much of it changes, and by the rims only where glasses are put on. "
+        "The reader parses the painted picture without a hole: mean IoU over the classes that the "
         "edited layout has in the edited area (all edits' pixels taken together), goal "
         f"{GOAL:.2f}, and beside it what the picture painted before the edit gets. "
         "Outside: mean absolute difference of the two pictures in the rest of the hole. ± half of the 95% "
