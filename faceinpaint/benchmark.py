@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from . import datasets, latency
 from .alignment import NEAR, FaceFrame, locate
-from .evaluation.command import positive
+from .arguments import check_sheet, positive
 from .examples import read_examples
 from .masks import random_mask
 from .pipeline import FaceInpainter
@@ -212,8 +212,7 @@ def main(args):
     Raises:
         ValueError: with a sentence for the user.
     """
-    if args.sheet and args.sheet.suffix.lower() not in Image.registered_extensions():
-        raise ValueError(f"The picture sheet {args.sheet} needs the name of a picture, such as sheet.png.")
+    check_sheet(args.sheet)
     if args.what == "latency":
         example = read_examples()[LATENCY_EXAMPLE]
         inpainter = FaceInpainter.from_pretrained(args.checkpoint)

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+PRECISIONS = "auto", "fp32", "bf16"
+
 
 @functools.cache
 def fast_dtype(device_type):
@@ -23,6 +25,13 @@ def fast_dtype(device_type):
     if device_type == "cpu" and _convolving(torch.bfloat16) < 0.8 * _convolving(torch.float32):
         return torch.bfloat16
     return torch.float32
+
+
+def dtype_named(precision, device_type):
+    """The dtype that one of `PRECISIONS` names; "auto" is the device's `fast_dtype`."""
+    if precision == "auto":
+        return fast_dtype(device_type)
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
 
 
 def autocast(device, dtype):

@@ -1,10 +1,10 @@
 """`python -m faceinpaint evaluate`: how good restored faces are, on faces and masks never trained on."""
 
-import argparse
 import functools
 import shlex
 
 from .. import datasets
+from ..arguments import positive
 from ..metrics import Lpips
 from . import diversity, groups, identity, obedience, restoration, texture, worst
 from .report import add_output_arguments, check_outputs, publish
@@ -74,14 +74,6 @@ def main(args):
     from ..pipeline import FaceInpainter
 
     publish(measure(FaceInpainter.from_pretrained(args.checkpoint), faces, masks), _command(args), args, name)
-
-
-def positive(text):
-    """A whole number from 1 up, for `argparse`."""
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 up, not {text!r}")
-    return number
 
 
 def _command(args):

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from ..arguments import check_sheet
+
 BOOTSTRAPS = 400
 """How often samples are drawn anew to learn the spread of a figure that is no mean."""
 
@@ -169,8 +171,7 @@ def check_outputs(args, name):
     for path in (args.json, args.sheet):
         if path and not path.parent.is_dir():
             raise ValueError(f"There is no folder {path.parent} to write {path.name} into.")
-    if args.sheet and args.sheet.suffix.lower() not in Image.registered_extensions():
-        raise ValueError(f"The picture sheet {args.sheet} needs the name of a picture, such as sheet.png.")
+    check_sheet(args.sheet)
     if args.markdown:
         split_at_markers(args.markdown, name)
 

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 
+from ..arguments import positive
 from ..checkpoint import load_network, save_network, weights_sha256
 from ..datasets import UNLABELLED, read_faces
-from ..evaluation.command import positive
 from ..evaluation.report import (
     Report,
     add_output_arguments,
@@ -35,7 +35,7 @@ from ..evaluation.report import (
 from ..images import as_images, as_pictures
 from ..metrics import ConfusionMatrix, Lpips, psnr, ssim
 from ..modeling.face_prior import FacePrior
-from ..precision import fast_dtype
+from ..precision import PRECISIONS, dtype_named
 from .command import validation_batch
 from .layout_task import LayoutTask
 from .loop import train
@@ -124,7 +124,7 @@ def add_arguments(parser):
     option("--layout-images", type=positive, default=6000, help="pictures that a Stage 1 sees")
     option("--texture-images", type=positive, default=3000, help="pictures that a Stage 2 sees")
     option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    option("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    option("--precision", choices=PRECISIONS, default="auto")
     add_output_arguments(parser)
 
 
@@ -164,8 +164,7 @@ class Study:
         self.args = args
         self.out = Path(args.out)
         self.device = torch.device(args.device)
-        auto = fast_dtype(self.device.type)
-        self.dtype = {"auto": auto, "fp32": torch.float32, "bf16": torch.bfloat16}[args.precision]
+        self.dtype = dtype_named(args.precision, self.device.type)
         if not Path(args.vgg).is_file():
             raise ValueError(f"There is no file {args.vgg}.")
         self.validation = validation_batch(self._options("layout", self.out, 0), args.limit)

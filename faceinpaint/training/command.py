@@ -10,7 +10,7 @@ from ..checkpoint import load_network, save_network
 from ..datasets import read_faces, read_masks, write_label_tar
 from ..images import as_images
 from ..modeling.face_prior import FacePrior, complete
-from ..precision import autocast, fast_dtype
+from ..precision import PRECISIONS, autocast, dtype_named, fast_dtype
 from . import distributed
 from .augment import Batch
 from .frame_task import FrameTask
@@ -55,7 +55,7 @@ def add_train_arguments(parser):
         if stage in ("layout", "texture"):
             option("--no-prior", action="store_true", help="train without the face prior")
         option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-        option("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+        option("--precision", choices=PRECISIONS, default="auto")
         for name, what in (("--weight", "PREFIX"), ("--weight-class", "CLASS"), ("--weight-group", "GROUP")):
             option(
                 name,
@@ -106,8 +106,7 @@ def _train_stage(options):
     # On a GPU: convolutions chosen by measurement, products of float32 matrices in TF32.
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = True
-    auto = fast_dtype(device.type)
-    options.dtype = {"auto": auto, "fp32": torch.float32, "bf16": torch.bfloat16}[options.precision]
+    options.dtype = dtype_named(options.precision, device.type)
     first_process = distributed.rank() == 0
     if first_process:
         together = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
