@@ -59,6 +59,7 @@ CANVAS_SIDE = 1024  # the editor shows larger photos smaller; the photo itself i
 LAYOUT_SIDE = 512  # twice the layout, for finer strokes
 SAME_FACE = 0.05  # frames less far apart, in eye distances, are of the same face
 
+PHOTO_WORK, LAYOUT_WORK = "photo-work", "layout-work"  # classes of what waits for the answer to a press
 CLASS_COLOURS = [f"rgb({red}, {green}, {blue})" for red, green, blue in PALETTE]
 FIRST_CLASS = CLASSES.index("hair")
 PART_GROWTH = 6  # pixels of the 256-pixel face by which a chosen part's hole reaches beyond it
@@ -111,6 +112,15 @@ CSS += """
 }
 """
 
+# For scripts to click. What Gradio itself hides it shows when what it is in comes back.
+CSS += ".unseen { display: none !important }"
+
+# A press of what is painted on has to be answered first: the next one works on what it gives.
+CSS += "[inert] { opacity: .5 }"
+
+# Of a radio button with the keyboard's focus Gradio marks little more than nothing.
+CSS += "#palette label:focus-within { outline: 3px solid var(--primary-500) }"
+
 # As high as their thumbnails.
 CSS += ".fixed-height { min-height: 0 !important; max-height: none !important }"
 
@@ -157,12 +167,28 @@ SENT = """painting => {
     return painting
 }"""
 
+# Of what is pressed while one waits for the answer there would be no trace in it.
+LOCK = """() => {
+    const parts = document.querySelectorAll('%s')
+    const pressed = document.activeElement
+    window.unlock = () => {
+        parts.forEach(part => { part.inert = false })
+        if (document.activeElement == document.body) pressed.focus()
+    }
+    parts.forEach(part => { part.inert = true })
+    clearTimeout(window.locked)
+    window.locked = setTimeout(window.unlock, 60000)
+}"""
+# The editor takes a moment to show what it was sent.
+UNLOCK = "() => { setTimeout(() => window.unlock && window.unlock(), 300) }"
+
 # The editors' own events would have them send all their pictures, the background too, at every change.
 TELL_STROKE = "() => document.querySelector('#stroke').click()"
 TELL_STROKES = f"""() => {{
     const tell = {TELL_STROKE}
     document.addEventListener('pointerdown', event => {{
-        if (!event.target.closest('#layout')) return
+        const part = name => `#layout ${{name}}`
+        if (!event.target.closest(['canvas', '[aria-label=Undo]', '[aria-label=Redo]'].map(part))) return
         // The stroke's last point is drawn after its end.
         document.addEventListener('pointerup', () => setTimeout(tell, 100), {{once: true}})
     }})
@@ -227,7 +253,7 @@ class Blocks(gr.Blocks):
             check_all_files_in_cache(inputs)
             values = await super().preprocess_data(block_fn, inputs, *args, **options)
         except Exception as error:
-            sentence = "What was sent cannot be read. Please load the page again, or see how its API is used."
+            sentence = "What was sent cannot be read. Please press again, or reload the page."
             raise refusal(sentence) from error
         # No event that needs a visit can happen before there is one.
         if any(isinstance(each, gr.State) and values[i] is None for i, each in enumerate(block_fn.inputs)):
@@ -500,18 +526,20 @@ class Page:
                 )
         with gr.Row(visible=False) as self.painting:
             with gr.Column(scale=3, min_width=320):
-                self.editor = build_editor("Photo", mask_brush(), height=520, elem_id="photo")
+                self.editor = build_editor(
+                    "Photo", mask_brush(), height=520, elem_id="photo", elem_classes=PHOTO_WORK
+                )
                 self.painted = build_editor(None, None, visible=False)
             with gr.Column(scale=2, min_width=320):
                 gr.Markdown("Paint with the brush, or hide a whole part. Press a part again to show it.")
-                with gr.Row():
+                with gr.Row(elem_classes=PHOTO_WORK):
                     self.parts = [gr.Button(name, size="sm", min_width=90) for name in PARTS]
-                with gr.Row():
+                with gr.Row(elem_classes=PHOTO_WORK):
                     self.invert = gr.Button("Invert", size="sm", min_width=90)
                     self.surprise = gr.Button("Random", size="sm", min_width=90)
                     self.clear = gr.Button("Clear", size="sm", min_width=90)
                 self.hidden = gr.Markdown(elem_id="hidden")
-                self.restore = gr.Button("Restore", variant="primary", size="lg")
+                self.restore = gr.Button("Restore", variant="primary", size="lg", elem_classes=PHOTO_WORK)
                 with gr.Accordion("Options", open=False):
                     self.aligned = gr.Checkbox(
                         label="The picture is already cropped to the face",
@@ -530,7 +558,7 @@ class Page:
                             "Use a mask file", file_types=["image"], size="sm", min_width=140
                         )
                         self.save = gr.Button("Save this mask", size="sm", min_width=140)
-                    self.mask_file = gr.DownloadButton(visible="hidden", elem_id="mask-file")
+                    self.mask_file = gr.DownloadButton(elem_id="mask-file", elem_classes="unseen")
                 with gr.Accordion("Point out the face yourself", open=False) as self.placing:
                     self.point_note = gr.Markdown(elem_id="point-note")
                     self.pointed = gr.Image(
@@ -574,19 +602,26 @@ class Page:
                 )
                 self.others = gr.Button("Show me three other faces")
                 self.download = gr.Button("Download the result", variant="primary")
-                self.result_file = gr.DownloadButton(visible="hidden", elem_id="result-file")
+                self.result_file = gr.DownloadButton(elem_id="result-file", elem_classes="unseen")
                 gr.Markdown("The filled-in part is made up by a model: it is not what was really there.")
             with gr.Column(min_width=320):
                 gr.Markdown("## 3 · Repaint the layout")
-                with gr.Row():
+                with gr.Row(elem_classes=LAYOUT_WORK):
                     self.edits = [gr.Button(name, size="sm", min_width=120) for name in EDITS]
-                self.layout = build_editor("Layout", class_brush(FIRST_CLASS), height=440, elem_id="layout")
+                self.layout = build_editor(
+                    "Layout",
+                    class_brush(FIRST_CLASS),
+                    height=440,
+                    elem_id="layout",
+                    elem_classes=LAYOUT_WORK,
+                )
                 self.repainted = build_editor(None, None, visible=False)
                 self.palette = gr.Radio(
                     [(name.capitalize(), index) for index, name in enumerate(CLASSES)],
                     value=FIRST_CLASS,
                     label="Paint with",
-                    info="Left and right are the person's. Painting outside the hole enlarges it.",
+                    info="Each colour is a part of the face; left and right are the person's. "
+                    "Painting outside the hole enlarges it.",
                     elem_id="palette",
                 )
                 self.following = gr.Checkbox(
@@ -595,11 +630,11 @@ class Page:
                     info="Strokes update one attempt. Render keeps it and starts another.",
                     elem_id="following",
                 )
-                self.stroke = gr.Button(visible="hidden", elem_id="stroke")
-                with gr.Row():
+                self.stroke = gr.Button(elem_id="stroke", elem_classes="unseen")
+                with gr.Row(elem_classes=LAYOUT_WORK):
                     self.render = gr.Button("Render", variant="primary")
                     self.reset = gr.Button("Undo my changes")
-                with gr.Accordion("Fill a whole region", open=False):
+                with gr.Accordion("Fill a whole region", open=False, elem_classes=LAYOUT_WORK):
                     self.region = gr.Dropdown(
                         [(name.capitalize(), index) for index, name in enumerate(CLASSES)],
                         value=CLASSES.index("background"),
@@ -679,7 +714,10 @@ class Page:
         everything = [*dict.fromkeys(photo_parts + attempt_parts), self.aligned]
 
         # Not decoded by Gradio: `Photo.open` turns a photo upright and has a sentence for a bad one.
-        on(self.upload.input, self.open_photo, self.upload, everything, self.upload, preprocess=False)
+        upload = on(
+            self.upload.input, self.open_photo, self.upload, everything, self.upload, preprocess=False
+        )
+        upload.failure(lambda: None, None, self.upload, api_visibility="private")
         picked = on(self.gallery.select, self.pick_example, None, everything)
         opened = on(self.blocks.load, self.open_link, None, [*everything, self.linked])
         # Not at once: no other visitor's page is to wait for the model when it is opened.
@@ -696,10 +734,11 @@ class Page:
         mask_parts = [self.visit, self.editor, self.hidden]
         for name, button in zip(PARTS, self.parts, strict=True):
             handler = functools.partial(self.toggle_part, name)
-            painted = after_sending(button.click, self.editor, self.painted)
-            on_model(painted, handler, [*drawn, self.aligned], mask_parts, wait_on=self.hidden)
+            painted = after_sending(button.click, self.editor, self.painted, lock=PHOTO_WORK)
+            unlock(on_model(painted, handler, [*drawn, self.aligned], mask_parts, wait_on=self.hidden))
         for button, handler in ((self.invert, self.invert_mask), (self.surprise, self.randomize_mask)):
-            on(after_sending(button.click, self.editor, self.painted), handler, drawn, mask_parts)
+            painted = after_sending(button.click, self.editor, self.painted, lock=PHOTO_WORK)
+            unlock(on(painted, handler, drawn, mask_parts))
         painted = after_sending(self.save.click, self.editor, self.painted)
         on_download(painted, self.save_mask, drawn, self.mask_file)
         on(self.clear.click, self.clear_mask, self.visit, mask_parts)
@@ -717,15 +756,15 @@ class Page:
             self.others.click, self.press_others, self.visit, attempt_parts, wait_on=self.attempts
         )
         edited = [self.visit, self.repainted, self.seed, self.count]
-        repainted = after_sending(self.render.click, self.layout, self.repainted)
-        answers = [
-            *(restored, picked, opened, linked, others),
-            on_model(repainted, self.press_render, edited, attempt_parts, wait_on=self.result),
-        ]
+        answers = [restored, picked, opened, linked, others]
+        presses = {self.render: self.press_render}
         for name, button in zip(EDITS, self.edits, strict=True):
-            handler = functools.partial(self.press_edit, name)
-            repainted = after_sending(button.click, self.layout, self.repainted)
-            answers.append(on_model(repainted, handler, edited, attempt_parts, wait_on=self.result))
+            presses[button] = functools.partial(self.press_edit, name)
+        for button, handler in presses.items():
+            repainted = after_sending(button.click, self.layout, self.repainted, lock=LAYOUT_WORK)
+            rendered = on_model(repainted, handler, edited, attempt_parts, wait_on=self.result)
+            unlock(rendered)
+            answers.append(rendered)
         for event in answers:
             event.success(None, js=SCROLL_TO_RESULT)
 
@@ -743,14 +782,15 @@ class Page:
         )
 
         on(self.palette.input, self.pick_class, self.palette, self.layout)
-        repainted = after_sending(self.fill.click, self.layout, self.repainted)
-        on_model(
+        repainted = after_sending(self.fill.click, self.layout, self.repainted, lock=LAYOUT_WORK)
+        filled = on_model(
             repainted,
             self.press_fill,
             [self.visit, self.repainted, self.region, self.palette, *followed],
             attempt_parts,
             wait_on=self.result,
         )
+        unlock(filled)
         on_model(
             self.reset.click, self.reset_layout, [self.visit, *followed], attempt_parts, wait_on=self.result
         )
@@ -1111,15 +1151,22 @@ def timed(function, *args, **options):
     return function(*args, **options), time.perf_counter() - started
 
 
-def after_sending(event, editor, sent, trigger_mode=None):
+def after_sending(event, editor, sent, lock=None, trigger_mode=None):
     """The event that what is painted on an editor, at another event, has arrived in the hidden editor `sent`.
 
     As an input of a handler Gradio's editor would send its pictures some ten times a press: at every change
-    of what is known of any event's progress.
+    of what is known of any event's progress. `lock` is the class of what takes no press until `unlock`.
     """
     options = {"trigger_mode": trigger_mode, "api_visibility": "private"}
     event(None, js=SENDING, **options)
+    if lock:
+        event(None, js=LOCK % f".{lock}", api_visibility="private")
     return event(None, editor, sent, js=SENT, **options).success
+
+
+def unlock(answer):
+    """Let what `after_sending` has locked take presses again, whether the answer is one or a refusal."""
+    answer.then(None, js=UNLOCK, api_visibility="private")
 
 
 def on(event, handler, inputs, outputs, wait_on=None, **options):

@@ -21,6 +21,9 @@ _FINE = ("eyeglasses", "hair", "hat", "earring", "necklace")
 _WHOLE_EYE, _WHOLE_BROW = 100, 180
 """Eyes and brows of fewer pixels are but what glasses left of them."""
 
+_WORN = 150
+"""Glasses of more pixels are whole ones."""
+
 _MOUTH_WIDTH = 54.0
 _UPPER_LIP, _LOWER_LIP = 0.1, 0.15
 """Heights of drawn lips in their middle, as shares of the mouth's width."""
@@ -72,7 +75,12 @@ def close_mouth(layout):
 
 
 def add_glasses(layout):
-    """Put glasses on: two lenses about the eyes, which show through them, and a bridge."""
+    """Put glasses on: two lenses about the eyes, which show through them, and a bridge.
+
+    Whoever wears some keeps those.
+    """
+    if np.count_nonzero(_is_of(layout, "eyeglasses")) > _WORN:
+        return layout.copy()
     edited = layout.copy()
     glasses = np.zeros(layout.shape, np.uint8)
     centres = [_centre(layout, name) for name in _EYES]

@@ -54,6 +54,13 @@ def test_shorter_hair_ends_beside_the_lips_closed_too(layout):
     assert 10 < ends[1] - ends[0] < 40
 
 
+def test_glasses_that_are_worn_are_kept(layout):
+    once = EDITS["Glasses on"](layout)
+    assert area(once, "eyeglasses").any()
+    worn = np.roll(once, 4, 0)
+    np.testing.assert_array_equal(EDITS["Glasses on"](worn), worn)
+
+
 @pytest.mark.parametrize("name", EDITS)
 def test_edits_bear_an_empty_layout(name):
     assert EDITS[name](np.zeros((256, 256), np.uint8)).shape == (256, 256)

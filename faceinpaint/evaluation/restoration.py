@@ -35,8 +35,8 @@ def measure(inpainter, faces, masks, lpips):
         format_table(results),
         f"{results['samples']:,} pictures ({results['faces']:,} faces, each with one mask of each tenth of "
         "hole ratio)",
-        "Means over whole pictures, ± half of the 95% confidence interval; layout figures are inside the "
-        "hole. An arrow points to where better is.",
+        "Means over whole pictures, ± half of the 95% confidence interval, pictures taken as independent; "
+        "layout figures are inside the hole. An arrow points to where better is.",
         partial(sheet, inpainter, faces, masks),
     )
 

@@ -169,6 +169,20 @@ def test_a_press_sends_what_is_painted_once(open_page, drawn_face):
         assert 1 <= len(sent) <= 4, name
 
 
+def test_a_press_waits_for_the_one_before_and_nothing_hidden_comes_up(open_page):
+    page = open_page()
+    page.locator("#examples button").first.click()
+    shown_result(page)
+    press(page, "Smile")
+    page.wait_for_function("() => document.querySelector('#layout').inert")
+    page.wait_for_function("() => !document.querySelector('#layout').inert")
+    assert page.locator("#attempts button").count() == 2
+    press(page, "Another photo")
+    page.locator("#examples button").nth(1).click()
+    shown_result(page)
+    assert not any(button.is_visible() for button in page.locator(".unseen").all())
+
+
 def test_two_visitors_never_see_each_others_photo(open_page, drawn_face, tmp_path):
     photo = Image.open(drawn_face)
     photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).point(lambda value: 255 - value).save(tmp_path / "b.png")
@@ -190,6 +204,8 @@ def test_a_file_that_is_no_picture_is_refused_with_a_sentence(open_page, tmp_pat
     page = open_page()
     page.locator("#upload input[type=file]").set_input_files(tmp_path / "letter.png")
     page.get_by_text("letter.png is not a picture that can be opened.").wait_for()
+    # Another one can be chosen at once.
+    page.get_by_text("Drop a photo here").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
