@@ -620,8 +620,7 @@ class Page:
                     [(name.capitalize(), index) for index, name in enumerate(CLASSES)],
                     value=FIRST_CLASS,
                     label="Paint with",
-                    info="Each colour is a part of the face; left and right are the person's. "
-                    "Painting outside the hole enlarges it.",
+                    info="Each colour is a part of the face. Left and right are the person's own.",
                     elem_id="palette",
                 )
                 self.following = gr.Checkbox(
