@@ -20,6 +20,7 @@ from .masks import random_mask
 from .pipeline import FaceInpainter
 
 SIZE = 256
+SEED = 0  # of the made photos and holes
 """Side of the aligned faces that photos are made from, in pixels."""
 
 LATENCY_EXAMPLE = "half-of-the-face"
@@ -113,13 +114,12 @@ def edge_ratio(picture, hole, distance=2):
     return float(np.concatenate(across).mean() / ((inner + outer) / 2))
 
 
-def benchmark_alignment(inpainter, faces, seed=0):
+def benchmark_alignment(inpainter, faces):
     """Find faces that were pasted into pictures, with the detector and without.
 
     Args:
         inpainter: a `FaceInpainter`.
         faces: N x 256 x 256 x 3 uint8 aligned faces.
-        seed: of the pictures.
 
     Returns:
         Dict by method, "YuNet" (where there is a detector) and "layout", of N errors as of
@@ -134,7 +134,7 @@ def benchmark_alignment(inpainter, faces, seed=0):
     if inpainter.detector:
         errors["YuNet alone"] = []
     for index in tqdm(range(len(faces)), desc="finding", unit="photo"):
-        photo, hole, truth = place_face(faces, index, np.random.default_rng([seed, index]))
+        photo, hole, truth = place_face(faces, index, np.random.default_rng([SEED, index]))
         for name, detector in detectors.items():
             try:
                 frame = locate(photo, hole, inpainter._parse, inpainter._regress, detector)[0]
@@ -152,7 +152,7 @@ def benchmark_alignment(inpainter, faces, seed=0):
     return errors
 
 
-def benchmark_seam(inpainter, faces, seed=0):
+def benchmark_seam(inpainter, faces):
     """Restore enlarged faces with random holes and look at the edges of the holes.
 
     Arguments are those of `benchmark_alignment`.
@@ -164,12 +164,12 @@ def benchmark_seam(inpainter, faces, seed=0):
     ratios = {"bilinear": [], "put back": [], "truth": []}
     rows = []
     for index in tqdm(range(len(faces)), desc="restoring", unit="photo"):
-        rng = np.random.default_rng([seed, index])
+        rng = np.random.default_rng([SEED, index])
         truth = enlarge_face(faces[index], rng)
         side = len(truth)
         hole = cv2.resize(random_mask(rng, SIZE, 0.05, 0.4).astype(np.float32), (side, side)) > 0.5
         seen = np.where(hole[..., None], np.uint8(127), truth)
-        result = inpainter(seen, hole, align=False, seed=seed)
+        result = inpainter(seen, hole, align=False, seed=SEED)
         plain = cv2.resize(result.aligned_painting, (side, side), interpolation=cv2.INTER_LINEAR)
         pictures = {
             "bilinear": np.where(hole[..., None], plain, truth),

@@ -271,16 +271,16 @@ def _off_curve(picture, area, curve):
     return math.sqrt(((off[there] ** 2).sum(-1) / share[there]).sum() / share.sum())
 
 
-def pick_sources(attention, unknown, layout, seed=0):
+def pick_sources(attention, unknown, layout):
     """For each cell of an aligned face, the visible cell to take detail from.
 
-    The residuals of one cell are taken, not the mean of many, which would have no grain left.
+    The residuals of one cell are taken, not the mean of many, which would have no grain left. Among cells
+    that do about alike one is drawn, always in the same way, so that no cell shows many times.
 
     Args:
         attention: T x T weights from each cell to each, row by row, as `TextureGenerator` tells them.
         unknown: size x size bool, true where the face was painted.
         layout: size x size class ids: hair gives to hair, skin to skin.
-        seed: of the choice among cells that do about alike, so that no cell shows many times.
 
     Returns:
         side x side x 2 int array of the way from each painted cell to its source, x and y in pixels of the
@@ -304,7 +304,7 @@ def pick_sources(attention, unknown, layout, seed=0):
     likely = np.exp(_LAYOUT_SAY * np.arange(CELL * CELL + 1, dtype=np.float32) / CELL**2)
     likely = (attention.take(targets, 0).take(sources, 1) + 1e-6) * likely[agreement]
     # The earliest of exponential waiting times is a draw in proportion to their rates.
-    waits = np.random.default_rng(seed).standard_exponential(likely.shape, np.float32)
+    waits = np.random.default_rng(0).standard_exponential(likely.shape, np.float32)
     chosen = (waits / likely).argmin(1)
     alike = agreement[np.arange(len(targets)), chosen] >= _LEAST_AGREEMENT * CELL**2
     targets, chosen = targets[alike], sources[chosen[alike]]

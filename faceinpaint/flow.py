@@ -143,7 +143,7 @@ def _smooth(direction, painted, layout):
     )
 
 
-def add_strands(flow, face, painted, unknown, layout, seed=0):
+def add_strands(flow, face, painted, unknown, layout):
     """Give hidden hair the fine structure that the visible hair has.
 
     Args:
@@ -152,7 +152,6 @@ def add_strands(flow, face, painted, unknown, layout, seed=0):
         painted: size x size x 3 uint8, the painted face with its grain.
         unknown: size x size bool, true where it was painted.
         layout: size x size class ids.
-        seed: of the strands.
 
     Returns:
         The painted face, with strands where `unknown`.
@@ -167,7 +166,7 @@ def add_strands(flow, face, painted, unknown, layout, seed=0):
     shade = _shade(light)
     shade = np.clip(shade / np.median(shade[seen]), *_SHADES)
     near = around(unknown & (hair > 0), sum(_HAIR_REACHES) + _BLUR_REACH)
-    lines = _noise(light.shape, seed)[near]
+    lines = _noise(light.shape)[near]
     for reach in _HAIR_REACHES:
         lines = _mean_along(flow.direction[near], lines, reach)
     strands = np.zeros_like(lines)
@@ -209,8 +208,8 @@ def add_strands_enlarged(photo, painted, hole, layout, step):
 
 
 @functools.lru_cache(maxsize=1)
-def _noise(shape, seed):
-    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+def _noise(shape):
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
 def _mean_along(direction, values, reach):

@@ -47,6 +47,9 @@ _HAIR_BESIDE_FACE, _HAIR_ROUND_EYES = 30, 1.25
 as the mouth, and as far above them as the picture.
 """
 
+_LONGER, _TRIMMED = 56, 10
+"""Pixels by which longer hair hangs lower, and that shorter hair loses at its edge."""
+
 _HAIR_TAPER = 64
 """Within so many pixels of the picture's top less is trimmed off hair that leaves it there."""
 
@@ -121,12 +124,12 @@ def remove_glasses(layout):
     return edited
 
 
-def lengthen_hair(layout, reach=56):
-    """Let the hair hang `reach` pixels lower, over background, clothes, neck and ears, not over the face."""
+def lengthen_hair(layout):
+    """Let the hair hang lower, over background, clothes, neck and ears, not over the face."""
     hair = (layout == _ID["hair"]).astype(np.uint8)
     # A column as structuring element: each hair pixel is drawn out downwards, and a little to the sides.
-    column = np.zeros((2 * reach + 1, 7), np.uint8)
-    column[:reach] = 1
+    column = np.zeros((2 * _LONGER + 1, 7), np.uint8)
+    column[:_LONGER] = 1
     longer = cv2.dilate(hair, column) > 0
     over = _is_of(layout, *_BEHIND, "left ear", "right ear", "earring", "necklace")
     edited = layout.copy()
@@ -134,13 +137,13 @@ def lengthen_hair(layout, reach=56):
     return edited
 
 
-def shorten_hair(layout, trim=10):
-    """Cut the hair to an oval about the head that ends beside the mouth, and `trim` pixels off its edge."""
+def shorten_hair(layout):
+    """Cut the hair to an oval about the head that ends beside the mouth, and a little off its edge."""
     hair = layout == _ID["hair"]
     y, x = np.mgrid[: layout.shape[0], : layout.shape[1]]
     # Towards the face the outline stays; where the hair leaves the picture at the top it goes on beyond it.
     behind = _is_of(layout, *_BEHIND)
-    depth = trim * (np.minimum(1, y / _HAIR_TAPER) if hair[0].any() else 1)
+    depth = _TRIMMED * (np.minimum(1, y / _HAIR_TAPER) if hair[0].any() else 1)
     cut = hair & (cv2.distanceTransform((~behind).astype(np.uint8), cv2.DIST_L2, 5) <= depth)
 
     columns = np.flatnonzero(_is_of(layout, *_FACE).any(0))
