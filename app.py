@@ -87,7 +87,7 @@ THEME = gr.themes.Default(
 )
 
 # Gradio's radio buttons become the legend: each wears the colour of its class.
-CSS = "#palette label { border-left-width: 14px; padding: 4px 10px 4px 8px }" + "".join(
+CSS = "#palette label { border-left-width: 14px; padding: 2px 8px 2px 6px; font-size: 14px }" + "".join(
     f"#palette label:nth-of-type({number}) {{ border-left-color: {colour} }}"
     for number, colour in enumerate(CLASS_COLOURS, 1)
 )
@@ -96,7 +96,7 @@ CSS = "#palette label { border-left-width: 14px; padding: 4px 10px 4px 8px }" + 
 # three thumbnails in a row would be cut off.
 CSS += """
 @media (max-width: 640px) {
-    #photo, #upload { height: 420px !important }
+    #photo, #upload { height: 380px !important }
     #examples .grid-container, #attempts .grid-container { --grid-cols: 2 !important }
 }
 """
@@ -1040,8 +1040,12 @@ class Page:
         return updates if visit.attempts else updates | {self.results: gr.Column(visible=True)}
 
     def return_to(self, visit, event: gr.SelectData):
-        """Go back to an attempt: its picture, mask, layout and seed."""
-        visit = replace(visit, chosen=event.index, mask=visit.mask_of(visit.attempts[event.index]))
+        """Go back to an attempt: its picture, layout, seed and, unless that was changed since, its mask."""
+        unchanged = np.array_equal(visit.mask, visit.mask_of(visit.attempt))
+        visit = replace(visit, chosen=event.index)
+        if not unchanged:
+            return self._show_attempt(visit) | {self.seed: visit.attempt.seed}
+        visit = replace(visit, mask=visit.mask_of(visit.attempt))
         return self._show_attempt(visit) | {self.editor: photo_canvas(visit), self.seed: visit.attempt.seed}
 
     def _show_attempt(self, visit):

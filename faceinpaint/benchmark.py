@@ -20,8 +20,10 @@ from .masks import random_mask
 from .pipeline import FaceInpainter
 
 SIZE = 256
-SEED = 0  # of the made photos and holes
 """Side of the aligned faces that photos are made from, in pixels."""
+
+SEED = 0
+"""Of the made photos and holes."""
 
 LATENCY_EXAMPLE = "half-of-the-face"
 """The example whose photo is restored to measure time."""

@@ -287,6 +287,14 @@ class TestRestore:
         np.testing.assert_array_equal(layout_of(forth[page.layout]), layout_to_picture(hair))
         assert forth[page.seed] == 8 and forth[page.visit].mask.sum() > box_mask().sum()
 
+    def test_going_back_keeps_what_was_hidden_since(self, page, visit, model):
+        visit = press_restore(page, press_restore(page, visit)[page.visit])[page.visit]
+        wider = box_mask() | box_mask(np.s_[25:28, 30:35])
+        back = page.return_to(replace(visit, mask=wider), SimpleNamespace(index=0))
+        assert back[page.visit].attempt.title.startswith("1 ·")
+        np.testing.assert_array_equal(back[page.visit].mask, wider)
+        assert page.editor not in back
+
     def test_only_the_latest_attempts_are_kept(self, page, visit, model):
         for _ in range(visits.MAX_ATTEMPTS + 1):
             visit = press_restore(page, visit)[page.visit]
