@@ -1,5 +1,6 @@
 import asyncio
 import functools
+import importlib.util
 import inspect
 import subprocess
 import sys
@@ -133,6 +134,20 @@ def test_import_starts_nothing_and_loads_no_weights():
         "assert app.load_inpainter.cache_info().misses == 0"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=300)
+
+
+def test_on_zerogpu_a_press_asks_for_seconds_not_for_a_minute(monkeypatch):
+    asked = []
+
+    def gpu(**options):
+        asked.append(options)
+        return lambda function: function
+
+    monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU=gpu))
+    spec = importlib.util.spec_from_file_location("app_on_zerogpu", ROOT / "app.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert asked == [{"duration": module.GPU_SECONDS}] and module.GPU_SECONDS < 60
 
 
 def test_page_names_its_endpoints_and_is_queued(app, page):
