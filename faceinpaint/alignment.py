@@ -5,33 +5,16 @@ Coordinates are (x, y) in pixels with pixel centres at whole numbers: a W x H pi
 What the hole hides influences nothing here but where faces are found, and that only with `beneath=True`.
 """
 
-import hashlib
 import math
-import os
-import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
 from .detail import carry_detail, match_edge, soften_enlarged
 from .flow import add_strands_enlarged
 from .semantics import MEAN_CENTRES, MOUTH, class_ids
-
-YUNET_REPO = "opencv/face_detection_yunet"
-YUNET_FILE = "face_detection_yunet_2023mar.onnx"
-YUNET_REVISION = "3cc26e7f1014a5ee5d74a42acee58bafc9d0a310"
-YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-
-FILL_RADIUS = 2
-"""Telea's radius, in pixels, where a hole is filled for the detector.
-
-Of 192 made photos of half hidden faces it misses 12, and places 123 within 12%; with 3 pixels, in twice the
-time, 11 and 123; with 1 pixel 13 and 121.
-"""
 
 LAYOUT_SIZE = 256
 """Side in pixels of the aligned face that the layout generator reads."""
@@ -124,7 +107,7 @@ class FaceFrame:
         """The same frame of an aligned face that is `size` pixels wide."""
         scale = size / self.size
         shift = (scale - 1) / 2
-        return FaceFrame(_compose(np.array([[scale, 0, shift], [0, scale, shift]]), self.matrix), size)
+        return FaceFrame(compose(np.array([[scale, 0, shift], [0, scale, shift]]), self.matrix), size)
 
     @property
     def inverse(self):
@@ -155,11 +138,11 @@ class FaceFrame:
 
     def to_frame(self, points):
         """Photo coordinates (N x 2) as coordinates of the aligned face."""
-        return _transform(self.matrix, points)
+        return transform(self.matrix, points)
 
     def to_photo(self, points):
         """Coordinates of the aligned face (N x 2) as photo coordinates."""
-        return _transform(self.inverse, points)
+        return transform(self.inverse, points)
 
     def covered(self, area):
         """Those pixels of `area`, H x W bool in the photo, that the aligned face covers; H x W bool."""
@@ -188,7 +171,7 @@ class FaceFrame:
         or higher than 32,767 pixels.
         """
         (left, top), (right, bottom) = self.bounds(height, width)
-        return np.s_[top:bottom, left:right], _compose(self.matrix, np.array([[1.0, 0, left], [0, 1, top]]))
+        return np.s_[top:bottom, left:right], compose(self.matrix, np.array([[1.0, 0, left], [0, 1, top]]))
 
 
 def warp_to_frame(photo, mask, frame):
@@ -206,9 +189,9 @@ def warp_to_frame(photo, mask, frame):
     """
     height, width = photo.shape[:2]
     hidden = np.asarray(mask) != 0
-    aligned = _warp(photo, frame.matrix, frame.size, frame.size, hidden)
+    aligned = warp(photo, frame.matrix, frame.size, frame.size, hidden)
     beyond = ~_inside(frame.inverse, frame.size, frame.size, width, height)
-    return aligned, _hidden_in(hidden, frame.matrix, frame.size, frame.size) | beyond
+    return aligned, hidden_in(hidden, frame.matrix, frame.size, frame.size) | beyond
 
 
 def paste_back(photo, mask, painted, frame, sources=None, layout=None):
@@ -236,7 +219,7 @@ def paste_back(photo, mask, painted, frame, sources=None, layout=None):
         size = fill[region].shape[::-1]
         here = FaceFrame(matrix, frame.size)
         step = frame.side / frame.size
-        new = _warp(painted, here.resized(len(painted)).inverse, *size)
+        new = warp(painted, here.resized(len(painted)).inverse, *size)
         new = match_edge(photo[region], new, hidden[region], step)
         if sources is not None and step > 1:
             layout = cv2.warpAffine(layout, here.inverse, size, flags=cv2.INTER_NEAREST)
@@ -283,121 +266,6 @@ def share_hole(mask, frames):
 
 class NoFaceFound(ValueError):  # noqa: N818 (it is a state of the photo, not a mistake)
     """There is no face, or none that can be framed; the sentence is for the user."""
-
-
-class DetectorUnavailable(RuntimeError):  # noqa: N818 (it is a state of the machine, not a mistake)
-    """The YuNet model is not to be had (offline, damaged, unreadable); go on without a detector."""
-
-
-class DetectedFace(NamedTuple):
-    """A face in a photo: box (x, y, width, height), 5 x 2 landmarks in YuNet's order, score 0 to 1."""
-
-    box: np.ndarray
-    landmarks: np.ndarray
-    score: float
-
-
-class FaceDetector:
-    """YuNet (Wu et al. 2023) as OpenCV runs it.
-
-    Args:
-        model: path of the ONNX file. Without it the one that the environment variable FACEINPAINT_YUNET
-            names, or the Hub's, downloaded once.
-
-    Raises:
-        DetectorUnavailable: there is no such file, or it is not the expected one, or OpenCV can't run it.
-    """
-
-    def __init__(self, model=None):
-        path = Path(model or os.environ.get("FACEINPAINT_YUNET") or _download_yunet())
-        try:
-            published = path.read_bytes()
-        except OSError as error:
-            raise DetectorUnavailable(f"The face detector's file {path} can't be read.") from error
-        if hashlib.sha256(published).hexdigest() != YUNET_SHA256:
-            raise DetectorUnavailable(f"The face detector's file {path} is not {YUNET_FILE} as published.")
-        try:
-            # From memory: on Windows OpenCV opens no file whose path has letters beyond ASCII.
-            model = np.frombuffer(published, np.uint8), np.empty(0, np.uint8)
-            self._net = cv2.FaceDetectorYN.create("onnx", *model, (320, 320), score_threshold=0.6)
-        except (cv2.error, AttributeError) as error:
-            raise DetectorUnavailable("This version of OpenCV can't run the face detector.") from error
-        # The network keeps its input size between two calls, so only one thread at a time may use it.
-        self._lock = threading.Lock()
-
-    def detect(self, photo, mask=None):
-        """Find faces.
-
-        Args:
-            photo: H x W x 3 uint8.
-            mask: H x W, nonzero = hole; what it hides is not looked at.
-
-        Returns:
-            A list of `DetectedFace` in photo coordinates, the largest first; empty if there is none.
-        """
-        height, width = photo.shape[:2]
-        hidden = np.zeros((height, width), bool) if mask is None else np.asarray(mask) != 0
-        longest = max(height, width)
-        # YuNet misses faces wider than some 300 pixels and narrower than 10: hence smaller, then larger.
-        for scale in dict.fromkeys((min(1, 640 / longest), min(1, 320 / longest), min(2, 1280 / longest))):
-            size = max(1, round(width * scale)), max(1, round(height * scale))
-            shift = (scale - 1) / 2
-            matrix = np.array([[scale, 0, shift], [0, scale, shift]])
-            faces = self._look(_fill(photo, hidden, matrix, size), matrix)
-            if faces:
-                faces.sort(key=lambda face: -face.box[2] * face.box[3])
-                return [self._refine(photo, hidden, face) for face in faces]
-        return []
-
-    def _refine(self, photo, hidden, face):
-        """Look again at the face set upright: YuNet misplaces the points of a tilted one.
-
-        Its points also jitter with their place in its grid: the mean of a plain and a mirrored look counts.
-        """
-        size = 512
-        for _ in range(2):
-            centre = face.landmarks.mean(axis=0)
-            frame = FaceFrame.from_landmarks(face.landmarks, size * 2 // 3)
-            reach = math.hypot(*frame.inverse[:, 0]) * frame.size / 8
-            # The frame with a quarter of it more on each side.
-            margin = (size - frame.size) / 2
-            upright = frame.matrix + np.array([[0, 0, margin], [0, 0, margin]])
-            mirrored = _compose(np.array([[-1.0, 0, size - 1], [0, 1, 0]]), upright)
-            plain, points = _fill(photo, hidden, upright, (size, size)), []
-            for picture, view, order in (
-                (plain, upright, [0, 1, 2, 3, 4]),
-                (cv2.flip(plain, 1), mirrored, [1, 0, 2, 4, 3]),
-            ):
-                for other in self._look(picture, view):
-                    # A face further off is a neighbour's.
-                    if math.dist(other.landmarks.mean(axis=0), centre) < reach:
-                        points.append(other.landmarks[order])
-            if not points:
-                break
-            face = face._replace(landmarks=np.mean(points, axis=0))
-        return face
-
-    def _look(self, picture, matrix):
-        """The faces that the network finds in a BGR picture that `matrix` brought the photo into."""
-        with self._lock:
-            self._net.setInputSize(picture.shape[1::-1])
-            rows = self._net.detect(picture)[1]
-        back = cv2.invertAffineTransform(matrix)
-        faces = []
-        for row in [] if rows is None else rows.astype(np.float64):
-            box = np.concatenate([_transform(back, row[None, :2])[0], row[2:4] * math.hypot(*back[:, 0])])
-            faces.append(DetectedFace(box, _transform(back, row[4:14].reshape(5, 2)), float(row[14])))
-        return faces
-
-
-def _fill(photo, hidden, matrix, size):
-    """The photo brought along `matrix` into a BGR picture of `size`, width and height, its hole filled."""
-    picture = cv2.cvtColor(_warp(photo, matrix, *size, hidden), cv2.COLOR_RGB2BGR)
-    hole = _hidden_in(hidden, matrix, *size)
-    if not hole.any():
-        return picture
-    # A smooth fill finds far more faces, and finds them better, than a hole of one colour.
-    return cv2.inpaint(picture, hole.astype(np.uint8), FILL_RADIUS, cv2.INPAINT_TELEA)
 
 
 def locate(photo, mask, parse, regress, detector=None, beneath=False):
@@ -461,7 +329,7 @@ def align_closer(photo, mask, regress, frame):
         offset = (offsets[0] - np.conj(offsets[1])) / 2
         half = frame.size / 2
         offset = half * (offset + (1 + 1j) * (1 - factor)) - (0.5 + 0.5j) * (1 - factor)
-        frame = FaceFrame(_compose(similarity(factor, offset), frame.matrix))
+        frame = FaceFrame(compose(similarity(factor, offset), frame.matrix))
     return frame
 
 
@@ -510,7 +378,7 @@ def align_parts(photo, mask, parse, frame):
     score, step = _read_layout(np.asarray(parse(face[None], unknown[None]))[0], unknown)
     if score < _LEAST_SCORE:
         return frame
-    return FaceFrame(_compose((1 - share) * np.eye(2, 3) + share * step, frame.matrix))
+    return FaceFrame(compose((1 - share) * np.eye(2, 3) + share * step, frame.matrix))
 
 
 def _count_in_ellipse(hidden, box):
@@ -625,7 +493,7 @@ def _search(photo, hidden, faces, windows, least, parse, regress):
         if faces.any():
             layouts = np.where([frame.area_in_face(faces) for frame in frames], 0, layouts)
         read = map(_read_layout, layouts, unknown)
-        found = [(score, FaceFrame(_compose(step, frame.matrix)), frame)
+        found = [(score, FaceFrame(compose(step, frame.matrix)), frame)
                  for frame, (score, step) in zip(frames, read, strict=True) if step is not None]  # fmt: skip
         return sorted(found, key=lambda item: -item[0])
 
@@ -715,30 +583,18 @@ def _face_overlap(layout, factor, offset):
     return np.count_nonzero(face & mean) / max(1, np.count_nonzero(face | mean))
 
 
-def _download_yunet():
-    where = {"repo_id": YUNET_REPO, "filename": YUNET_FILE, "revision": YUNET_REVISION}
-    try:
-        cached = try_to_load_from_cache(**where)
-        if isinstance(cached, str):
-            return cached
-        # One short question first: without a network the download itself would try for half a minute.
-        get_hf_file_metadata(hf_hub_url(**where), timeout=5)
-        return hf_hub_download(**where)
-    except Exception as error:  # whatever the network or the disk does, the caller can go on without it
-        raise DetectorUnavailable(f"The face detector could not be downloaded from {YUNET_REPO}.") from error
-
-
 def _bounds(area):
     """Corners (left, top), (right, bottom) of the bool area's bounding box; right and bottom excluded."""
     x, y = np.flatnonzero(area.any(axis=0)), np.flatnonzero(area.any(axis=1))
     return (x[0], y[0]), (x[-1] + 1, y[-1] + 1)
 
 
-def _transform(matrix, points):
+def transform(matrix, points):
+    """N x 2 points, taken along a 2 x 3 matrix."""
     return np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
 
-def _compose(second, first):
+def compose(second, first):
     """The 2 x 3 matrix that applies `first`, then `second`."""
     return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
 
@@ -766,23 +622,25 @@ def _blacken(photo, hidden):
     return cv2.copyTo(photo, (~hidden).view(np.uint8))
 
 
-def _hidden_in(hidden, matrix, width, height):
-    """Which pixels of the warped picture a hidden pixel had a part in: the same filter tells."""
-    return _warp(hidden, matrix, width, height) > 1e-3
+def hidden_in(hidden, matrix, width, height):
+    """Which pixels of a picture that `warp` makes a hidden pixel had a part in, height x width bool."""
+    # The same filter tells.
+    return warp(hidden, matrix, width, height) > 1e-3
 
 
-def _warp(source, matrix, width, height, hidden=None):
-    """Resample H x W (x C) `source` along the similarity `matrix`: bicubic, with a box filter to shrink.
+def warp(source, matrix, width, height, hidden=None):
+    """Resample H x W (x C) `source` along the similarity `matrix` to a width x height picture.
 
-    Bicubic weights may be negative; a mask, bool, comes out as the amount of what they add up to.
-    Where nothing moves, `source` itself is the result. `hidden` pixels, H x W bool, count as black.
+    The filter is bicubic, after a box that shrinks. Bicubic weights may be negative: a bool mask comes out as
+    the amount of what they add up to. Where nothing moves, `source` itself is the result. `hidden` pixels,
+    H x W bool, count as black.
     """
     if source.shape[:2] == (height, width) and np.array_equal(matrix, np.eye(2, 3)):
         return source if hidden is None else _blacken(source, hidden)
     inverse = cv2.invertAffineTransform(matrix)
     step = math.hypot(*inverse[:, 0])
     # Only the part of a large photo that is needed, plus the reach of the filter.
-    corners = _transform(inverse, [(x, y) for x in (-1, width) for y in (-1, height)])
+    corners = transform(inverse, [(x, y) for x in (-1, width) for y in (-1, height)])
     limit = np.array([source.shape[1], source.shape[0]])
     start = np.clip(np.floor(corners.min(0) - step - 3), 0, limit - 1).astype(int)
     stop = np.clip(np.ceil(corners.max(0) + step + 4), start + 1, limit).astype(int)

@@ -12,8 +12,6 @@ from PIL import Image
 
 from .alignment import (
     NO_FACE,
-    DetectorUnavailable,
-    FaceDetector,
     FaceFrame,
     NoFaceFound,
     locate,
@@ -24,6 +22,7 @@ from .alignment import (
 from .baselines import fill_plainly
 from .checkpoint import load_network, weights_sha256
 from .detail import carry_detail, enlarge, even_skin, match_sharpness, match_tone, pick_sources, soften
+from .face_detector import DetectorUnavailable, FaceDetector
 from .flow import add_strands, find_flow, smooth_along
 from .images import as_images, as_pictures
 from .layout_decoding import likeliest_layout, without_islands

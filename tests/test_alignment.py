@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faceinpaint import alignment
+from faceinpaint import alignment, face_detector
 from faceinpaint.alignment import (
-    DetectedFace,
-    DetectorUnavailable,
-    FaceDetector,
     FaceFrame,
     locate,
     locate_by_layout,
@@ -20,10 +17,11 @@ from faceinpaint.alignment import (
     share_hole,
     warp_to_frame,
 )
+from faceinpaint.face_detector import DetectedFace, DetectorUnavailable, FaceDetector
 from faceinpaint.semantics import PALETTE, picture_to_layout
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-YUNET = SHARED / "aids" / "yunet" / alignment.YUNET_FILE
+YUNET = SHARED / "aids" / "yunet" / face_detector.YUNET_FILE
 FACES = SHARED / "data" / "val" / "celebahq-val.tar"
 needs_shared = pytest.mark.skipif(
     not (YUNET.exists() and FACES.exists()), reason="needs YuNet and the validation faces of ../shared"
@@ -296,7 +294,7 @@ def test_a_hole_is_shared_out_to_the_nearest_face_in_proportion_to_its_size():
 
 
 def test_a_detector_file_that_is_not_yunet_is_refused(tmp_path, monkeypatch):
-    wrong = tmp_path / alignment.YUNET_FILE
+    wrong = tmp_path / face_detector.YUNET_FILE
     wrong.write_bytes(b"not a network")
     with pytest.raises(DetectorUnavailable, match="as published"):
         FaceDetector(wrong)
@@ -311,9 +309,9 @@ def test_no_network_means_no_detector(monkeypatch):
 
     monkeypatch.delenv("FACEINPAINT_YUNET", raising=False)
     for name in "get_hf_file_metadata", "hf_hub_download":
-        monkeypatch.setattr(alignment, name, offline)
+        monkeypatch.setattr(face_detector, name, offline)
     # Though the page may have run on this machine before.
-    monkeypatch.setattr(alignment, "try_to_load_from_cache", lambda *args, **options: None)
+    monkeypatch.setattr(face_detector, "try_to_load_from_cache", lambda *args, **options: None)
     with pytest.raises(DetectorUnavailable, match="downloaded"):
         FaceDetector()
 
