@@ -115,7 +115,7 @@ CSS += """
 # For scripts to click. What Gradio itself hides it shows when what it is in comes back.
 CSS += ".unseen { display: none !important }"
 
-# A press of what is painted on has to be answered first: the next one works on what it gives.
+# What waits for the answer to a press.
 CSS += "[inert] { opacity: .5 }"
 
 # Of a radio button with the keyboard's focus Gradio marks little more than nothing.
@@ -167,20 +167,18 @@ SENT = """painting => {
     return painting
 }"""
 
-# Of what is pressed while one waits for the answer there would be no trace in it.
+# The answer to a press replaces what an editor shows: what is pressed or painted meanwhile would be lost.
 LOCK = """() => {
-    const parts = document.querySelectorAll('%s')
-    const pressed = document.activeElement
-    window.unlock = () => {
-        parts.forEach(part => { part.inert = false })
-        if (document.activeElement == document.body) pressed.focus()
-    }
+    const parts = document.querySelectorAll('.%s')
+    window.pressed = document.activeElement
     parts.forEach(part => { part.inert = true })
-    clearTimeout(window.locked)
-    window.locked = setTimeout(window.unlock, 60000)
+    setTimeout(() => parts.forEach(part => { part.inert = false }), 60000)
 }"""
 # The editor takes a moment to show what it was sent.
-UNLOCK = "() => { setTimeout(() => window.unlock && window.unlock(), 300) }"
+UNLOCK = """() => setTimeout(() => {
+    document.querySelectorAll('.%s').forEach(part => { part.inert = false })
+    if (document.activeElement == document.body) window.pressed.focus({preventScroll: true})
+}, 300)"""
 
 # The editors' own events would have them send all their pictures, the background too, at every change.
 TELL_STROKE = "() => document.querySelector('#stroke').click()"
@@ -734,10 +732,11 @@ class Page:
         for name, button in zip(PARTS, self.parts, strict=True):
             handler = functools.partial(self.toggle_part, name)
             painted = after_sending(button.click, self.editor, self.painted, lock=PHOTO_WORK)
-            unlock(on_model(painted, handler, [*drawn, self.aligned], mask_parts, wait_on=self.hidden))
+            hidden = on_model(painted, handler, [*drawn, self.aligned], mask_parts, wait_on=self.hidden)
+            unlock(hidden, PHOTO_WORK)
         for button, handler in ((self.invert, self.invert_mask), (self.surprise, self.randomize_mask)):
             painted = after_sending(button.click, self.editor, self.painted, lock=PHOTO_WORK)
-            unlock(on(painted, handler, drawn, mask_parts))
+            unlock(on(painted, handler, drawn, mask_parts), PHOTO_WORK)
         painted = after_sending(self.save.click, self.editor, self.painted)
         on_download(painted, self.save_mask, drawn, self.mask_file)
         on(self.clear.click, self.clear_mask, self.visit, mask_parts)
@@ -762,7 +761,7 @@ class Page:
         for button, handler in presses.items():
             repainted = after_sending(button.click, self.layout, self.repainted, lock=LAYOUT_WORK)
             rendered = on_model(repainted, handler, edited, attempt_parts, wait_on=self.result)
-            unlock(rendered)
+            unlock(rendered, LAYOUT_WORK)
             answers.append(rendered)
         for event in answers:
             event.success(None, js=SCROLL_TO_RESULT)
@@ -789,7 +788,7 @@ class Page:
             attempt_parts,
             wait_on=self.result,
         )
-        unlock(filled)
+        unlock(filled, LAYOUT_WORK)
         on_model(
             self.reset.click, self.reset_layout, [self.visit, *followed], attempt_parts, wait_on=self.result
         )
@@ -1163,13 +1162,13 @@ def after_sending(event, editor, sent, lock=None, trigger_mode=None):
     options = {"trigger_mode": trigger_mode, "api_visibility": "private"}
     event(None, js=SENDING, **options)
     if lock:
-        event(None, js=LOCK % f".{lock}", api_visibility="private")
+        event(None, js=LOCK % lock, api_visibility="private")
     return event(None, editor, sent, js=SENT, **options).success
 
 
-def unlock(answer):
+def unlock(answer, lock):
     """Let what `after_sending` has locked take presses again, whether the answer is one or a refusal."""
-    answer.then(None, js=UNLOCK, api_visibility="private")
+    answer.then(None, js=UNLOCK % lock, api_visibility="private")
 
 
 def on(event, handler, inputs, outputs, wait_on=None, **options):
