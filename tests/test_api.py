@@ -185,7 +185,7 @@ class TestFailures:
         (record,) = (record for record in caplog.records if record.levelno >= logging.ERROR)
         request = record.getMessage().split()[1]
         assert f"(Request {request}.)" in answer.value and len(request) == 8
-        assert "CUDA out of memory" in record.getMessage() and "in run_inpainter" in record.getMessage()
+        assert "CUDA out of memory" in record.getMessage() and "in use_model" in record.getMessage()
 
     @pytest.mark.parametrize("error", [KeyError, OSError, TypeError])
     def test_nothing_of_a_visitor_is_logged(self, server, photo, failing, caplog, capfd, error):
@@ -256,7 +256,7 @@ class TestMalformedRequests:
     def test_a_visit_that_the_server_has_forgotten_is_told_so(self, server):
         for button in (server.page.others, server.page.make_files, server.page.clear):
             answer = press(server.url, server.page, button, "click", [None])
-            assert not answer.done and "Please load it again" in answer.value
+            assert not answer.done and "Please reload it" in answer.value
 
     @pytest.mark.parametrize(
         "body", [b"", b"{", b"[]", b'{"data": null}', b"\xff\xfe", b'{"data": [' + b"[" * 9999]

@@ -4,6 +4,7 @@ import importlib.util
 import inspect
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -436,7 +437,9 @@ class TestVisits:
 
     def answer(self, page, handler, changes, session):
         tied = next(fn for fn in page.blocks.fns.values() if fn.fn and inspect.unwrap(fn.fn) == handler)
-        asyncio.run(page.blocks.postprocess_data(tied, changes, session))
+        # In a thread: while a browser is driven, this one has a running loop already.
+        with ThreadPoolExecutor() as pool:
+            pool.submit(asyncio.run, page.blocks.postprocess_data(tied, changes, session)).result()
         return session[page.visit._id]
 
     @pytest.fixture
