@@ -264,13 +264,15 @@ class Blocks(gr.Blocks):
         An answer about a photo that the visitor has left meanwhile is dropped. And the photos of the oldest
         visits are forgotten where all visits together take too much memory.
         """
-        if isinstance(predictions, dict):
-            for component in block_fn.inputs:
-                answer, now = predictions.get(component), state and state.get(component._id)
-                if isinstance(answer, Visit) and (not now or now.photo is not answer.photo):
-                    predictions = {component: now}
-                    break
+        named = predictions.items() if isinstance(predictions, dict) else ()
+        component, visit = next((item for item in named if isinstance(item[1], Visit)), (None, None))
+        if visit and component in block_fn.inputs:
+            now = state and state.get(component._id)
+            if not now or now.photo is not visit.photo:
+                predictions = {component: now}
         answer = await super().postprocess_data(block_fn, predictions, state)
+        if not visit:
+            return answer
         room = MAX_VISITS_BYTES
         for session in reversed(list(self.state_holder.session_data.values())):
             for key, value in list(session.state_data.items()):
