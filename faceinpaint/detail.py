@@ -11,7 +11,7 @@ import math
 import cv2
 import numpy as np
 
-from .semantics import CLASSES, NUM_CLASSES, SKIN
+from .semantics import CLASSES, NUM_CLASSES, SKIN, class_ids
 
 CELL = 8
 """Side of the cells that detail is carried by, in pixels of the aligned face: those of the attention."""
@@ -23,7 +23,7 @@ _LEAST_AGREEMENT = 0.5
 """Share of a cell that must be of its source's kind; else it gets no detail: it would be a stranger's."""
 
 _KINDS = np.arange(NUM_CLASSES, dtype=np.uint8)
-_KINDS[[CLASSES.index(name) for name in ("nose", "neck", "left ear", "right ear")]] = SKIN
+_KINDS[class_ids("nose", "neck", "left ear", "right ear")] = SKIN
 """What each class is made of: all skin is skin, so that the few cells of one part need not serve all."""
 
 _SKIN_BLUR = 4.0

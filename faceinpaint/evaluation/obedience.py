@@ -16,7 +16,7 @@ from ..alignment import FaceFrame
 from ..checkpoint import load_network
 from ..layout_editing import EDITS, WIDENING, WIDENING_OF_FINE, widen_hole
 from ..metrics import ConfusionMatrix, layout_agreement, mean_iou
-from ..semantics import CLASSES, HAIR, SKIN, layout_to_picture
+from ..semantics import CLASSES, HAIR, SKIN, class_ids, layout_to_picture
 from .holes import hide, pair_bands
 from .report import (
     Report,
@@ -41,7 +41,7 @@ MIN_CHANGED = 60
 SHEET_ROWS = 2
 """Rows of the picture sheet for each edit."""
 
-_BROWS = [CLASSES.index(name) for name in ("right brow", "left brow")]
+_BROWS = class_ids("right brow", "left brow")
 _MOUTH = CLASSES.index("mouth")
 
 

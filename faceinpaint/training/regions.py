@@ -2,12 +2,9 @@
 
 import torch
 
-from ..semantics import CLASSES
+from ..semantics import class_ids
 
-MATERIALS = [
-    [CLASSES.index(name) for name in names]
-    for names in (("hair",), ("skin", "nose", "neck", "left ear", "right ear"))
-]
+MATERIALS = [class_ids("hair"), class_ids("skin", "nose", "neck", "left ear", "right ear")]
 """Classes of one texture, which is compared by itself; what is of none of them is one more region."""
 
 
