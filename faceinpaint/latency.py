@@ -105,7 +105,7 @@ def faces_per_second(inpainter, batch=THROUGHPUT_BATCH, repeats=5):
     def run():
         with torch.inference_mode(), inpainter.autocast():
             prior = inpainter.prior(image, mask) if inpainter.prior else image
-            layout = inpainter.layout_generator.both_ways(image, mask, prior).softmax(1)
+            layout = inpainter.layout_generator.look_twice(image, mask, prior).softmax(1)
             inpainter.texture_generator(image, mask, prior, layout)
 
     _timed(run, inpainter.device)

@@ -66,8 +66,9 @@ def likeliest_layout(logits, mask):
     # On a CPU `argmax` takes half as long again.
     layouts = logits.max(1).indices
     for each, layout, hole in zip(logits, layouts, mask[:, 0] > 0, strict=True):
-        # On a CPU three times as fast as `each[:, hole]`.
-        inside = each.flatten(1).index_select(1, hole.flatten().nonzero()[:, 0])
+        # On a CPU ten times as fast as `each[:, hole]`.
+        inside = each.permute(1, 2, 0).flatten(0, 1).index_select(0, hole.flatten().nonzero()[:, 0]).T
+        inside = inside.contiguous()
         expected = inside.softmax(0).sum(1)
         inside[_unlikely_worn(layout, hole)] = -math.inf
         inside += _raise_of_small_parts(inside, expected, layout, hole)[:, None]

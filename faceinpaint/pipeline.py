@@ -353,7 +353,7 @@ class FaceInpainter:
 
     def _parse(self, faces, unknown):
         """Stage 1's class ids, N x 256 x 256 uint8, of N x 256 x 256 x 3 uint8 faces, to find them by."""
-        return self._lay_out(*self._see(faces, unknown), both_ways=False)
+        return self._lay_out(*self._see(faces, unknown), twice=False)
 
     @torch.inference_mode()
     def _see(self, faces, unknown, latent=None):
@@ -373,12 +373,12 @@ class FaceInpainter:
         return self.prior.factor(mask.to(self.device).float())
 
     @torch.inference_mode()
-    def _lay_out(self, image, mask, prior, both_ways=True):
+    def _lay_out(self, image, mask, prior, twice=True):
         """Stage 1's class ids, N x 256 x 256 uint8, of what `_see` returns.
 
-        Mostly of the mirror image, too: then hidden eyes match, and fewer pixels are wrong.
+        Mostly at a second look, at the mirror image: then hidden eyes match, and fewer pixels are wrong.
         """
-        read = self.layout_generator.both_ways if both_ways else self.layout_generator
+        read = self.layout_generator.look_twice if twice else self.layout_generator
         with self.autocast():
             logits = _finite(read(image, mask, prior))
         layouts = likeliest_layout(logits, mask).byte().cpu().numpy()

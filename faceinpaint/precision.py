@@ -42,21 +42,34 @@ def autocast(device, dtype):
 def settle(network, dtype):
     """Do once, in place, what calls of a trained network under autocast to `dtype` would do each time.
 
-    It leaves training mode, batch normalisations become part of the convolutions before them, the weights of
-    convolutions and linear layers are kept in `dtype`, so that autocast has none to cast, and attention on a
-    CPU is PyTorch's fused kernel where that is faster.
+    It leaves training mode, batch normalisations become part of the convolutions before them, and so do the
+    shuffles of pixels into channels, the weights of convolutions and linear layers are kept in `dtype`, so
+    that autocast has none to cast, and attention on a CPU is PyTorch's fused kernel where that is faster.
     """
     for module in list(network.eval().modules()):
-        for (name, layer), (next_name, norm) in itertools.pairwise(list(module.named_children())):
-            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, name, fuse_conv_bn_eval(layer, norm))
+        for (name, layer), (next_name, next_layer) in itertools.pairwise(list(module.named_children())):
+            if isinstance(layer, nn.Conv2d) and isinstance(next_layer, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(layer, next_layer))
                 setattr(module, next_name, nn.Identity())
+            if isinstance(layer, nn.PixelUnshuffle) and isinstance(next_layer, nn.Conv2d):
+                setattr(module, name, nn.Identity())
+                _convolve_unshuffled(next_layer, layer.downscale_factor)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.to(dtype)
         # ZeroGPU's stand-ins for a GPU's tensors say so of their device only.
         if hasattr(layer, "fused_attn") and next(layer.parameters()).device.type == "cpu":
             layer.fused_attn = _fused_attention_is_faster(dtype)
+
+
+def _convolve_unshuffled(layer, factor):
+    """Let a convolution of unshuffled pixels, without a stride, convolve the pixels as they were."""
+    # Its kernel's rows and columns, times those of each block of pixels.
+    weight = (
+        layer.weight.unflatten(1, (-1, factor, factor)).permute(0, 1, 4, 2, 5, 3).flatten(4).flatten(2, 3)
+    )
+    layer.weight = nn.Parameter(weight.contiguous(), layer.weight.requires_grad)
+    layer.stride, layer.padding = (factor, factor), tuple(factor * each for each in layer.padding)
 
 
 def _convolving(dtype):

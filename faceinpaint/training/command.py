@@ -170,7 +170,9 @@ def label_command(options):
         for part in chosen.split(16):
             image = as_images(faces.images[part].to(device))
             mask = 1 - faces.valid[part][:, None].float().to(device)
-            labels.append(network.both_ways(image, mask, complete(prior, image, mask)).argmax(1).byte().cpu())
+            labels.append(
+                network.look_twice(image, mask, complete(prior, image, mask)).argmax(1).byte().cpu()
+            )
     Path(options.out).parent.mkdir(parents=True, exist_ok=True)
     write_label_tar(options.out, [faces.keys[i] for i in chosen.tolist()], torch.cat(labels))
     print(f"{len(chosen)} label maps in {options.out}")

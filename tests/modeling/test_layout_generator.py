@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from faceinpaint.modeling.layout_generator import LayoutGenerator
+from faceinpaint.modeling.layout_generator import SECOND_SAY, LayoutGenerator
+from faceinpaint.semantics import CLASSES
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +84,30 @@ def test_without_the_prior_it_is_not_looked_at(shake):
     network = shake(LayoutGenerator((8, 8, 16, 16), depth=1, heads=2, use_prior=False, size=64))
     image, mask, prior = inputs(64)
     assert torch.equal(network(image, mask, prior), network(image, mask, -prior))
+
+
+@torch.inference_mode()
+def test_the_second_look_is_at_the_mirror_image(monkeypatch):
+    network = LayoutGenerator((8, 8, 16, 16), depth=1, heads=2)
+    left, right = CLASSES.index("left eye"), CLASSES.index("right eye")
+    seen = []
+
+    def left_eye_where_the_first_channel_is_bright(features):
+        seen.append(tuple(features.shape[-2:]))
+        logits = torch.zeros(1, 19, *(side // 2 for side in seen[-1]))
+        logits[:, left] = (features[:, 0, ::2, ::2] > 0.5).float()
+        return logits
+
+    monkeypatch.setattr(network, "_encode", lambda x: x)
+    monkeypatch.setattr(network, "decode", left_eye_where_the_first_channel_is_bright)
+    image, mask, prior = inputs(256)
+    mask[:] = 0
+    image[:] = -1
+    image[:, :, 64:128, :64] = 1
+    logits = network.look_twice(image, mask, prior)
+    assert seen == [(256, 256), (160, 160)]
+    # It is bright on the left; the mirrored look says so of its right, and calls it the other eye.
+    eye = logits[0, :, 96, 32]
+    assert eye[left] == pytest.approx(1 - SECOND_SAY) and eye[right] == pytest.approx(SECOND_SAY)
+    assert logits[0, :, 96, 224].abs().max() == 0
+    assert logits.shape == (1, 19, 256, 256)
