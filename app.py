@@ -12,21 +12,17 @@ except ImportError:
 import contextlib
 import ctypes
 import functools
-import logging
 import os
 import secrets
 import signal
 import sys
 import time
-import traceback
 from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 import torch
-from gradio.processing_utils import check_all_files_in_cache
-from gradio.themes.utils.fonts import LocalFont
 from gradio.utils import get_upload_folder
 from PIL import EpsImagePlugin, Image
 
@@ -34,33 +30,36 @@ from faceinpaint import FaceInpainter
 from faceinpaint.alignment import FaceFrame
 from faceinpaint.examples import read_examples
 from faceinpaint.layout_editing import EDITS, fill_region, widen_hole
-from faceinpaint.masks import lower_half, part_mask, random_mask, repaint_mask, resize_mask
+from faceinpaint.masks import lower_half, part_mask, random_mask, resize_mask
+from faceinpaint.page.blocks import Blocks
+from faceinpaint.page.editors import (
+    CANVAS_SIDE,
+    build_editor,
+    class_brush,
+    layout_canvas,
+    mask_brush,
+    photo_canvas,
+    read_layout,
+    read_painting,
+)
+from faceinpaint.page.errors import in_plain_words
+from faceinpaint.page.events import after_sending, on, on_download, on_model, unlock
+from faceinpaint.page.looks import LOOKS
+from faceinpaint.page.temporary_files import delete_old_files, own_folder
+from faceinpaint.page.visits import PHOTO, PLACES, Attempt, Press, Visit, fit, hidden_share
 from faceinpaint.photos import MAX_PIXELS, Photo, read_layout_file, read_mask
 from faceinpaint.pipeline import MAX_VARIATIONS
-from faceinpaint.semantics import CLASSES, PALETTE, layout_to_picture, picture_to_layout
-from faceinpaint.temporary_files import delete_old_files, own_folder
-from faceinpaint.visits import PHOTO, PLACES, Attempt, Press, Visit, fit, hidden_share
-from faceinpaint.visualization import (
-    HOLE_TINT,
-    TINT_OPACITY,
-    comparison_sheet,
-    mark_places,
-    outline_faces,
-    tint_hole,
-)
+from faceinpaint.semantics import CLASSES, layout_to_picture
+from faceinpaint.visualization import comparison_sheet, mark_places, outline_faces, tint_hole
 
 CACHE_SECONDS = 3600  # within which every file of a visitor is deleted
 CHECK_SECONDS = 300  # how often files are looked through for that
 GPU_SECONDS = 20  # four variations of 24 megapixels, with time to spare
 MAX_FILE_BYTES = 300_000_000  # the largest photo, 50 megapixels, with 16 bits a colour
 MAX_SESSIONS = 2000  # an unused one, such as a request through the API, has 0.2 MB; the oldest are forgotten
-MAX_VISITS_BYTES = 4_000_000_000  # of all visits together; the photos of the oldest ones are forgotten
-CANVAS_SIDE = 1024  # the editor shows larger photos smaller; the photo itself is kept aside
-LAYOUT_SIDE = 512  # twice the layout, for finer strokes
 SAME_FACE = 0.05  # frames less far apart, in eye distances, are of the same face
 
 PHOTO_WORK, LAYOUT_WORK = "photo-work", "layout-work"  # classes of what waits for the answer to a press
-CLASS_COLOURS = [f"rgb({red}, {green}, {blue})" for red, green, blue in PALETTE]
 FIRST_CLASS = CLASSES.index("hair")
 PART_GROWTH = 6  # pixels of the 256-pixel face by which a chosen part's hole reaches beyond it
 PARTS = {
@@ -70,225 +69,8 @@ PARTS = {
 
 FACE, WHOLE = "The face", "The whole photo"
 
-THEME = gr.themes.Default(
-    primary_hue="violet",
-    neutral_hue="zinc",  # the editors' canvas is of this grey
-    text_size="lg",
-    radius_size="lg",
-    # Gradio's file for the default second weight, 600, lacks the Latin letters.
-    font=(LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif"),
-).set(
-    button_primary_background_fill="*primary_600",
-    button_primary_background_fill_hover="*primary_700",
-    body_text_color_subdued="*neutral_500",
-    checkbox_border_color_dark="*neutral_500",
-    block_info_text_color="*neutral_600",
-    block_info_text_color_dark="*neutral_300",
-)
-
-# Gradio's radio buttons become the legend: each wears the colour of its class.
-CSS = "#palette label { border-left-width: 14px; padding: 2px 8px 2px 6px; font-size: 14px }" + "".join(
-    f"#palette label:nth-of-type({number}) {{ border-left-color: {colour} }}"
-    for number, colour in enumerate(CLASS_COLOURS, 1)
-)
-
-# On a phone the editors are as wide as the screen; higher than that they would only be empty. Titles of
-# three thumbnails in a row would be cut off.
-CSS += """
-@media (max-width: 640px) {
-    #photo, #upload { height: 380px !important }
-    #examples .grid-container, #attempts .grid-container { --grid-cols: 2 !important }
-}
-"""
-
-# There the layout is below the result, which stays in view, so that one sees the face follow.
-CSS += """
-.gradio-container { overflow: clip !important }
-@media (max-width: 640px) {
-    #steering { flex-flow: column nowrap }
-    #steering > .column { display: contents }
-    #result:not(.fullscreen) { position: sticky; top: 0; z-index: 9; height: 260px !important }
-    #layout { height: 350px !important; isolation: isolate }
-}
-"""
-
-# For scripts to click. What Gradio itself hides it shows when what it is in comes back.
-CSS += ".unseen { display: none !important }"
-
-# What waits for the answer to a press.
-CSS += "[inert] { opacity: .5 }"
-
-# Of a radio button with the keyboard's focus Gradio marks little more than nothing.
-CSS += "#palette label:focus-within { outline: 3px solid var(--primary-500) }"
-
-# As high as their thumbnails.
-CSS += ".fixed-height { min-height: 0 !important; max-height: none !important }"
-
-# A small photo's result is shown as large as the editor shows the photo.
-CSS += "#result img { width: 100%; height: 100%; object-fit: contain }"
-
-# Headings are a pixel higher than their boxes, which would make those scroll.
-CSS += ".hide-container.auto-margin { overflow: visible !important }"
-
-# The editors' own bin would take the picture away with the strokes; Clear and Undo my changes do not.
-CSS += "#photo button[aria-label='Clear canvas'], #layout button[aria-label='Clear canvas'] { display: none }"
-
-# A sentence has told what went wrong; Gradio's pill would stay on the picture, even after the next success.
-CSS += "[data-testid='status-tracker']:has(.error) { display: none !important }"
-
-# In the line above the button Gradio hides what it writes of the progress.
-CSS += """
-#hidden [data-testid='status-tracker'] { overflow: visible !important }
-#hidden .progress-text { transform: none !important }
-"""
-
-# Gradio's own `scroll_to_output` stops at the component that shows the progress.
-SCROLL_TO_RESULT = "() => document.querySelector('#result').scrollIntoView({block: 'nearest'})"
-
-# On a slow line, from a press until what is painted has arrived.
-CSS += """
-body[data-sending]::after {
-    content: attr(data-sending);
-    position: fixed; bottom: 20px; left: 50%; transform: translateX(-50%);
-    padding: 8px 18px; border-radius: 99px; background: #27272a; color: white; z-index: 9;
-    opacity: 0; animation: appear .2s .5s forwards;
-}
-@keyframes appear { to { opacity: 1 } }
-"""
-SENDING = """() => {
-    const page = document.body.dataset
-    page.sending = 'Sending what you painted …'
-    clearTimeout(window.unsent)
-    window.unsent = setTimeout(() => { page.sending = 'This takes a while. Are you still connected?' }, 20000)
-}"""
-SENT = """painting => {
-    clearTimeout(window.unsent)
-    delete document.body.dataset.sending
-    return painting
-}"""
-
-# The answer to a press replaces what an editor shows: what is pressed or painted meanwhile would be lost.
-LOCK = """() => {
-    const parts = document.querySelectorAll('.%s')
-    window.pressed = document.activeElement
-    parts.forEach(part => { part.inert = true })
-    setTimeout(() => parts.forEach(part => { part.inert = false }), 60000)
-}"""
-# The editor takes a moment to show what it was sent.
-UNLOCK = """() => setTimeout(() => {
-    document.querySelectorAll('.%s').forEach(part => { part.inert = false })
-    if (document.activeElement == document.body) window.pressed.focus({preventScroll: true})
-}, 300)"""
-
-# The editors' own events would have them send all their pictures, the background too, at every change.
-TELL_STROKE = "() => document.querySelector('#stroke').click()"
-TELL_STROKES = f"""() => {{
-    const tell = {TELL_STROKE}
-    document.addEventListener('pointerdown', event => {{
-        const part = name => `#layout ${{name}}`
-        if (!event.target.closest(['canvas', '[aria-label=Undo]', '[aria-label=Redo]'].map(part))) return
-        // The stroke's last point is drawn after its end.
-        document.addEventListener('pointerup', () => setTimeout(tell, 100), {{once: true}})
-    }})
-}}"""
-
-# Gradio's own button hands out the file that it had before it was pressed; here that is made first.
-DOWNLOAD = "() => {{ setTimeout(() => document.querySelector('#{}').click(), 100) }}"
-
-LINK = "query => `${location.origin}${location.pathname}?${query}`"
-
 # It asks for so many seconds of the visitor's share at a time.
 on_gpu = spaces.GPU(duration=GPU_SECONDS) if spaces else lambda function: function
-logger = logging.getLogger(__name__)
-
-
-# What goes wrong
-
-
-def in_plain_words(handler):
-    """Wrap an event handler so that whatever goes wrong reaches the visitor as a sentence."""
-
-    @functools.wraps(handler)
-    def wrapped(*args, **options):
-        try:
-            return handler(*args, **options)
-        except gr.Error:  # ZeroGPU's own sentences, such as that of a quota
-            raise
-        except ValueError as error:
-            raise refusal(str(error)) from error
-        except Exception as error:
-            raise failure(error) from error
-
-    return wrapped
-
-
-def refusal(sentence):
-    """The error that Gradio shows to a visitor whose request cannot be fulfilled, and does not log."""
-    return gr.Error(sentence, title="That did not work", print_exception=False)
-
-
-def failure(error):
-    """The same for what nobody foresaw; where it came from is logged under the id that the visitor reads.
-
-    Nothing that a visitor sent is logged: no picture, no name of a file.
-    """
-    request = secrets.token_hex(4)
-    # PyTorch's errors speak of memory and shapes; the text of others may quote a visitor's file.
-    text = f": {error}" if isinstance(error, RuntimeError | MemoryError) else ""
-    places = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("request %s failed: %s%s\n%s", request, type(error).__name__, text, places)
-    sentence = f"Something broke on our side. Please try again, or try another photo. (Request {request}.)"
-    return gr.Error(sentence, title="Sorry", print_exception=False)
-
-
-class Blocks(gr.Blocks):
-    """Gradio's blocks that read uploaded files only, and answer with a sentence where Gradio itself fails."""
-
-    async def preprocess_data(self, block_fn, inputs, *args, **options):
-        """Gradio's own, between a request and its handler."""
-        try:
-            # Gradio itself checks only the paths that are marked as a file's.
-            check_all_files_in_cache(inputs)
-            values = await super().preprocess_data(block_fn, inputs, *args, **options)
-        except Exception as error:
-            sentence = "What was sent cannot be read. Please press again, or reload the page."
-            raise refusal(sentence) from error
-        # No event that needs a visit can happen before there is one.
-        if any(isinstance(each, gr.State) and values[i] is None for i, each in enumerate(block_fn.inputs)):
-            raise refusal("This page was idle for too long, or the server restarted. Please reload it.")
-        return values
-
-    async def postprocess_data(self, block_fn, predictions, state):
-        """Gradio's own, between a handler and its answer.
-
-        An answer about a photo that the visitor has left meanwhile is dropped. And the photos of the oldest
-        visits are forgotten where all visits together take too much memory.
-        """
-        named = predictions.items() if isinstance(predictions, dict) else ()
-        component, visit = next((item for item in named if isinstance(item[1], Visit)), (None, None))
-        if visit and component in block_fn.inputs:
-            now = state and state.get(component._id)
-            if not now or now.photo is not visit.photo:
-                predictions = {component: now}
-        answer = await super().postprocess_data(block_fn, predictions, state)
-        if not visit:
-            return answer
-        room = MAX_VISITS_BYTES
-        for session in reversed(list(self.state_holder.session_data.values())):
-            for key, value in list(session.state_data.items()):
-                if isinstance(value, Visit):
-                    room -= value.size
-                    session.state_data[key] = value if room >= 0 else None
-        return answer
-
-    async def process_api(self, *args, **options):
-        """Gradio's own, from a request to its answer."""
-        try:
-            return await super().process_api(*args, **options)
-        except gr.Error:
-            raise
-        except Exception as error:
-            raise failure(error) from error
 
 
 # Running the model
@@ -335,77 +117,6 @@ def predict_layout(photo, mask, **options):
     """The layout of the face in `photo`, also under `mask`, and its frame."""
     load_inpainter()
     return use_model(make_layout, photo, mask, **options)
-
-
-# Between the editors and the package
-
-
-def photo_canvas(visit):
-    """The photo editor's value: the photo as large as the canvas may be, its hole as strokes."""
-    shown = fit(visit.image, CANVAS_SIDE)
-    layer = Image.new("RGBA", shown.size, HOLE_TINT)
-    painted = resize_mask(visit.mask, *shown.size)
-    layer.putalpha(Image.fromarray(painted * np.uint8(255 * TINT_OPACITY)))
-    # Without a composite: Gradio would paint the strokes twice.
-    return {"background": shown, "layers": [layer], "composite": None}
-
-
-def read_painting(visit, painting):
-    """Take the strokes on the photo editor's canvas over into the visit's mask."""
-    if not painting or painting["background"] is None:
-        raise ValueError("There is no photo yet. Please add one and paint over a part of it.")
-    width, height = painting["background"].size
-    painted = np.zeros((height, width), bool)
-    for layer in painting["layers"]:
-        painted |= resize_mask(np.asarray(layer.getchannel("A")) > 0, width, height)
-    return replace(visit, mask=repaint_mask(visit.mask, painted))
-
-
-def layout_canvas(layout):
-    """The layout editor's value."""
-    picture = layout_to_picture(layout).resize((LAYOUT_SIDE, LAYOUT_SIDE), Image.Resampling.NEAREST)
-    # Without a layer the editor's undo takes the picture away.
-    return {"background": picture, "layers": [Image.new("RGBA", picture.size)], "composite": None}
-
-
-def read_layout(painting):
-    """Read the class ids from the layout editor's value, strokes over the picture."""
-    picture = (painting or {}).get("background")
-    if picture is None or picture.getchannel("A").getextrema()[0] < 255:
-        raise ValueError("A part of the layout is missing. Press Undo my changes to bring it back.")
-    if any(part.size != (LAYOUT_SIDE, LAYOUT_SIDE) for part in (picture, *painting["layers"])):
-        raise ValueError(f"The layout's picture must have {LAYOUT_SIDE} x {LAYOUT_SIDE} pixels.")
-    for layer in painting["layers"]:
-        picture = Image.alpha_composite(picture, layer)
-    step = LAYOUT_SIDE // 256
-    return picture_to_layout(picture)[step // 2 :: step, step // 2 :: step]
-
-
-def build_editor(label, brush, **options):
-    """An editor for strokes over a picture that cannot be moved, cut or replaced."""
-    return gr.ImageEditor(
-        type="pil",
-        format="png",
-        label=label,
-        brush=brush,
-        layers=False,
-        sources=(),
-        transforms=(),
-        # Gradio misplaces the strokes of a picture that is smaller than this.
-        canvas_size=(16, 16),
-        **options,
-    )
-
-
-def mask_brush():
-    """A brush of the translucent tint that stands for the hole."""
-    return gr.Brush(colors=[(f"rgb{HOLE_TINT}", TINT_OPACITY)], color_mode="fixed", default_size=28)
-
-
-def class_brush(index):
-    """A brush of one class's colour: strokes in any other colour cannot happen."""
-    colour = CLASS_COLOURS[index]
-    return gr.Brush(colors=[colour], default_color=colour, color_mode="fixed", default_size=24)
 
 
 def grown_part(layout, part):
@@ -766,11 +477,10 @@ class Page:
             unlock(rendered, LAYOUT_WORK)
             answers.append(rendered)
         for event in answers:
-            event.success(None, js=SCROLL_TO_RESULT)
+            event.success(None, js="() => faceinpaint.scrollToResult()")
 
         followed = [self.following, self.seed]
-        self.blocks.load(None, js=TELL_STROKES, api_visibility="private")
-        self.following.input(None, js=TELL_STROKE, api_visibility="private")
+        self.following.input(None, js="() => faceinpaint.tellStroke()", api_visibility="private")
         repainted = after_sending(self.stroke.click, self.layout, self.repainted, trigger_mode="always_last")
         on_model(
             repainted,
@@ -808,7 +518,8 @@ class Page:
             )
         on(self.make_sheet.click, self.show_sheet, self.visit, self.sheet, wait_on=self.make_sheet)
         on(self.make_files.click, self.show_files, self.visit, self.files)
-        self.share.click(None, self.query, self.link, js=LINK, api_visibility="private").then(
+        link = "query => faceinpaint.link(query)"
+        self.share.click(None, self.query, self.link, js=link, api_visibility="private").then(
             lambda: gr.Textbox(visible=True), None, self.link, api_visibility="private"
         )
 
@@ -1139,8 +850,7 @@ class Page:
         # Gradio forgets some of the files that it makes, so those are deleted here, a little later.
         delete_old_files(get_upload_folder(), CACHE_SECONDS - CHECK_SECONDS, CHECK_SECONDS)
         self.blocks.launch(
-            theme=THEME,
-            css=CSS,
+            **LOOKS,
             footer_links=["api", "gradio", "settings"],
             run_history=False,
             max_file_size=MAX_FILE_BYTES,
@@ -1153,49 +863,6 @@ def timed(function, *args, **options):
     """What the function returns, and how many seconds it took."""
     started = time.perf_counter()
     return function(*args, **options), time.perf_counter() - started
-
-
-def after_sending(event, editor, sent, lock=None, trigger_mode=None):
-    """The event that what is painted on an editor, at another event, has arrived in the hidden editor `sent`.
-
-    As an input of a handler Gradio's editor would send its pictures some ten times a press: at every change
-    of what is known of any event's progress. `lock` is the class of what takes no press until `unlock`.
-    """
-    options = {"trigger_mode": trigger_mode, "api_visibility": "private"}
-    event(None, js=SENDING, **options)
-    if lock:
-        event(None, js=LOCK % lock, api_visibility="private")
-    return event(None, editor, sent, js=SENT, **options).success
-
-
-def unlock(answer, lock):
-    """Let what `after_sending` has locked take presses again, whether the answer is one or a refusal."""
-    answer.then(None, js=UNLOCK % lock, api_visibility="private")
-
-
-def on(event, handler, inputs, outputs, wait_on=None, **options):
-    """Tie an event to a handler; what goes wrong in it is told in plain words."""
-    return event(
-        in_plain_words(handler),
-        inputs,
-        outputs,
-        show_progress="minimal" if wait_on else "hidden",  # without covering the picture
-        show_progress_on=wait_on or [],  # by default all outputs, of which editors would send their pictures
-        api_visibility="private",
-        **options,
-    )
-
-
-def on_download(event, handler, inputs, button, wait_on=None):
-    """The same for a handler that makes a file, which a hidden download button then hands out."""
-    made = on(event, handler, inputs, button, wait_on)
-    made.success(None, js=DOWNLOAD.format(button.elem_id), api_visibility="private")
-
-
-def on_model(event, handler, inputs, outputs, wait_on, **options):
-    """The same for a handler that runs the model: all of these wait in one queue, one at a time."""
-    queue = {"concurrency_limit": 1, "concurrency_id": "model"}
-    return on(event, handler, inputs, outputs, wait_on, **queue, **options)
 
 
 if __name__ == "__main__":

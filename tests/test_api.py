@@ -229,7 +229,7 @@ class TestMalformedRequests:
         ]
 
     def test_are_answered_with_a_sentence(self, server, photo, request, caplog):
-        caplog.set_level(logging.CRITICAL, "app")
+        caplog.set_level(logging.CRITICAL, "faceinpaint.page.errors")
         rng = random.Random(0)
         status, wide = upload(server.url, png(512, 512))
         values = self.values(photo, wide)

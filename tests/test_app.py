@@ -15,8 +15,8 @@ import pytest
 from gradio.state_holder import StateHolder
 from PIL import Image
 
-from faceinpaint import visits
 from faceinpaint.alignment import FaceFrame
+from faceinpaint.page import blocks, visits
 from faceinpaint.photos import Photo
 from faceinpaint.semantics import CLASSES, PALETTE, layout_to_picture
 from faceinpaint.visualization import OVERLAY_OPACITY
@@ -458,7 +458,7 @@ class TestVisits:
         assert self.answer(page, page.press_restore, late, sessions["a"]) is late[page.visit]
 
     def test_the_oldest_are_forgotten_where_all_take_too_much(self, app, page, visit, sessions, monkeypatch):
-        monkeypatch.setattr(app, "MAX_VISITS_BYTES", int(2.5 * visit.size))
+        monkeypatch.setattr(blocks, "MAX_VISITS_BYTES", int(2.5 * visit.size))
         for name in "abc":
             sessions[name][page.visit._id] = visit
         self.answer(page, page.clear_mask, page.clear_mask(visit), sessions["a"])

@@ -30,7 +30,7 @@ def work(server):
 def test_pages_that_start_at_once_leave_each_other_their_folders(tmp_path):
     """A folder that is there, but not locked yet, is no killed process's."""
     script = (
-        "import sys; from faceinpaint.temporary_files import own_folder\n"
+        "import sys; from faceinpaint.page.temporary_files import own_folder\n"
         "for _ in range(200):\n"
         "    with own_folder(sys.argv[1]) as folder:\n"
         "        assert folder.is_dir()"

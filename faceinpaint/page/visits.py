@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from .alignment import FaceFrame
-from .baselines import BASELINES
-from .photos import Photo
-from .semantics import class_ids
-from .visualization import crop_to_face, outline_faces, overlay_layout, tint_hole
+from ..alignment import FaceFrame
+from ..baselines import BASELINES
+from ..photos import Photo
+from ..semantics import class_ids
+from ..visualization import crop_to_face, outline_faces, overlay_layout, tint_hole
 
 PREVIEW_SIDE = 1280
 CLOSE_UP_BELOW = 0.7  # faces narrower than this share of the photo are shown close up

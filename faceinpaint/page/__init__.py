@@ -1,0 +1,1 @@
+"""What `app.py` stands on: visits, editors, events, errors, files, and how the page looks."""

@@ -1,0 +1,61 @@
+// What the page does in the browser: its events call these functions.
+
+window.faceinpaint = {
+    // On a slow line, from a press until what is painted has arrived.
+    sending() {
+        const page = document.body.dataset
+        page.sending = 'Sending what you painted …'
+        clearTimeout(this.unsent)
+        this.unsent = setTimeout(() => {
+            page.sending = 'This takes a while. Are you still connected?'
+        }, 20000)
+    },
+
+    sent(painting) {
+        clearTimeout(this.unsent)
+        delete document.body.dataset.sending
+        return painting
+    },
+
+    // The answer to a press replaces what an editor shows: what is pressed or painted meanwhile would be lost.
+    lock(work) {
+        const parts = document.querySelectorAll(`.${work}`)
+        this.pressed = document.activeElement
+        parts.forEach(part => { part.inert = true })
+        setTimeout(() => parts.forEach(part => { part.inert = false }), 60000)
+    },
+
+    // The editor takes a moment to show what it was sent.
+    unlock(work) {
+        setTimeout(() => {
+            document.querySelectorAll(`.${work}`).forEach(part => { part.inert = false })
+            if (document.activeElement === document.body) this.pressed.focus({preventScroll: true})
+        }, 300)
+    },
+
+    // Gradio's own `scroll_to_output` stops at the component that shows the progress.
+    scrollToResult() {
+        document.querySelector('#result').scrollIntoView({block: 'nearest'})
+    },
+
+    tellStroke() {
+        document.querySelector('#stroke').click()
+    },
+
+    // Gradio's own button hands out the file that it had before it was pressed; here that is made first.
+    download(button) {
+        setTimeout(() => document.querySelector(`#${button}`).click(), 100)
+    },
+
+    link(query) {
+        return `${location.origin}${location.pathname}?${query}`
+    },
+}
+
+// The editors' own events would have them send all their pictures, the background too, at every change.
+document.addEventListener('pointerdown', event => {
+    const parts = ['canvas', '[aria-label=Undo]', '[aria-label=Redo]'].map(part => `#layout ${part}`)
+    if (!event.target.closest(parts)) return
+    // The stroke's last point is drawn after its end.
+    document.addEventListener('pointerup', () => setTimeout(faceinpaint.tellStroke, 100), {once: true})
+})
