@@ -17,6 +17,7 @@ from PIL import Image
 
 from faceinpaint.alignment import FaceFrame
 from faceinpaint.page import blocks, visits
+from faceinpaint.page.editors import layout_canvas, read_painting
 from faceinpaint.photos import Photo
 from faceinpaint.semantics import CLASSES, PALETTE, layout_to_picture
 from faceinpaint.visualization import OVERLAY_OPACITY
@@ -161,22 +162,22 @@ def test_page_names_its_endpoints_and_is_queued(app, page):
 
 
 class TestMask:
-    def test_is_what_is_painted(self, app, visit):
-        np.testing.assert_array_equal(app.read_painting(visit, painting(visit)).mask, box_mask())
+    def test_is_what_is_painted(self, visit):
+        np.testing.assert_array_equal(read_painting(visit, painting(visit)).mask, box_mask())
 
-    def test_of_a_smaller_canvas_is_scaled_to_the_photo(self, app, visit):
-        read = app.read_painting(visit, painting(visit, np.s_[4:14, 10:20], scale=2))
+    def test_of_a_smaller_canvas_is_scaled_to_the_photo(self, visit):
+        read = read_painting(visit, painting(visit, np.s_[4:14, 10:20], scale=2))
         np.testing.assert_array_equal(read.mask, box_mask(np.s_[4:14, 10:20]))
 
-    def test_without_a_photo_the_page_asks_for_one(self, app, visit):
+    def test_without_a_photo_the_page_asks_for_one(self, visit):
         with pytest.raises(ValueError, match="no photo yet"):
-            app.read_painting(visit, None)
+            read_painting(visit, None)
 
     def test_with_nothing_painted_the_page_asks_to(self, page, visit, model):
         with pytest.raises(ValueError, match="Nothing is painted over yet"):
             press_restore(page, visit, box=None)
 
-    def test_comes_back_as_it_was_saved_whichever_way_it_came(self, app, page, visit, model):
+    def test_comes_back_as_it_was_saved_whichever_way_it_came(self, page, visit, model):
         painted = painting(visit, np.s_[4:14, 10:20], scale=2)
         file = page.save_mask(visit, painted)
         updates = page.use_mask_file(visit, file)
@@ -239,7 +240,7 @@ class TestRestore:
             assert "Edited by AI" in picture.info["Description"]
             assert "compositeWithTrainedAlgorithmicMedia" in picture.info["XML:com.adobe.xmp"]
 
-    def test_variations_are_attempts_to_choose_from(self, app, page, visit, model):
+    def test_variations_are_attempts_to_choose_from(self, page, visit, model):
         shown = press_restore(page, visit, seed=None, count=3)
         # A photo is aligned unless the visitor says that it already is.
         assert model.calls[-1].align
@@ -248,12 +249,12 @@ class TestRestore:
         chosen = page.return_to(shown[page.visit], SimpleNamespace(index=2))
         assert pixels(chosen[page.result])[10, 15].tolist() == [2, 2, 2]
         # Each has its own layout, which repainting starts from and "Undo my changes" brings back.
-        own = app.layout_canvas(np.roll(LAYOUT, 16))["background"]
+        own = layout_canvas(np.roll(LAYOUT, 16))["background"]
         reset = page.reset_layout(chosen[page.visit], True, 0)
         for canvas in (chosen[page.layout], reset[page.layout]):
             assert np.array_equal(canvas["background"], own)
 
-    def test_three_other_faces_for_the_hole_of_an_attempt(self, app, page, visit, model):
+    def test_three_other_faces_for_the_hole_of_an_attempt(self, page, visit, model):
         visit = press_restore(page, visit, seed=4)[page.visit]
         first = visit.attempt
         # What was painted over since is for the next press of "Restore".
@@ -457,7 +458,7 @@ class TestVisits:
         sessions["a"][page.visit._id] = visit
         assert self.answer(page, page.press_restore, late, sessions["a"]) is late[page.visit]
 
-    def test_the_oldest_are_forgotten_where_all_take_too_much(self, app, page, visit, sessions, monkeypatch):
+    def test_the_oldest_are_forgotten_where_all_take_too_much(self, page, visit, sessions, monkeypatch):
         monkeypatch.setattr(blocks, "MAX_VISITS_BYTES", int(2.5 * visit.size))
         for name in "abc":
             sessions[name][page.visit._id] = visit
@@ -473,33 +474,6 @@ class TestVisits:
 
 
 class TestFailures:
-    def call(self, app, error):
-        def fails():
-            raise error
-
-        with pytest.raises(gr.Error) as caught:
-            app.in_plain_words(fails)()
-        assert not caught.value.print_exception
-        return caught.value.message
-
-    def test_a_refusal_reaches_the_visitor_as_its_sentence(self, app):
-        assert self.call(app, ValueError("No face was found.")) == "No face was found."
-
-    @pytest.mark.parametrize("error", [RuntimeError("CUDA error"), FileNotFoundError("/srv/visit/photo.png")])
-    def test_an_unexpected_failure_is_a_sentence_too(self, app, error):
-        sentence = self.call(app, error)
-        assert str(error) not in sentence and sentence.startswith("Something broke")
-
-    def test_gradios_own_sentence_is_kept(self, app):
-        """ZeroGPU tells so that a visitor's share of it is used up."""
-        quota = gr.Error("You have used up your GPU time.")
-        with pytest.raises(gr.Error) as caught:
-            app.in_plain_words(self.raise_)(quota)
-        assert caught.value is quota
-
-    def raise_(self, error):
-        raise error
-
     def test_what_runs_on_a_gpu_of_its_own_fails_with_a_sentence(self, app, model):
         """Of an error there ZeroGPU itself tells no more than the class, unless it is Gradio's."""
         model.error = ValueError("No face was found.")
