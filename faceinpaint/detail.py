@@ -22,6 +22,11 @@ _LAYOUT_SAY = 10.0
 _LEAST_AGREEMENT = 0.5
 """Share of a cell that must be of its source's kind; else it gets no detail: it would be a stranger's."""
 
+_MOST_USES = 16
+"""So many cells at most take their detail from one: in a face of which only an ear was seen, one showed as
+stripes in 224. LPIPS of 160 validation pictures: 0.04225 without this limit, 0.04226 with it, 0.04231 with 8.
+"""
+
 _KINDS = np.arange(NUM_CLASSES, dtype=np.uint8)
 _KINDS[class_ids("nose", "neck", "left ear", "right ear")] = SKIN
 """What each class is made of: all skin is skin, so that the few cells of one part need not serve all."""
@@ -275,7 +280,7 @@ def pick_sources(attention, unknown, layout):
     """For each cell of an aligned face, the visible cell to take detail from.
 
     The residuals of one cell are taken, not the mean of many, which would have no grain left. Among cells
-    that do about alike one is drawn, always in the same way, so that no cell shows many times.
+    that do about alike one is drawn, always in the same way, and none is taken many times.
 
     Args:
         attention: T x T weights from each cell to each, row by row, as `TextureGenerator` tells them.
@@ -284,7 +289,7 @@ def pick_sources(attention, unknown, layout):
 
     Returns:
         side x side x 2 int array of the way from each painted cell to its source, x and y in pixels of the
-        aligned face, none where no visible cell is alike; None where no cell is fully visible.
+        aligned face, none where no visible cell is alike or left; None where no cell is fully visible.
     """
     side = unknown.shape[0] // CELL
     # The filter that aligned the face reaches two pixels further than a cell.
@@ -304,10 +309,15 @@ def pick_sources(attention, unknown, layout):
     likely = np.exp(_LAYOUT_SAY * np.arange(CELL * CELL + 1, dtype=np.float32) / CELL**2)
     likely = (attention.take(targets, 0).take(sources, 1) + 1e-6) * likely[agreement]
     # The earliest of exponential waiting times is a draw in proportion to their rates.
-    waits = np.random.default_rng(0).standard_exponential(likely.shape, np.float32)
-    chosen = (waits / likely).argmin(1)
+    waits = np.random.default_rng(0).standard_exponential(likely.shape, np.float32) / likely
+    chosen = waits.argmin(1)
     alike = agreement[np.arange(len(targets)), chosen] >= _LEAST_AGREEMENT * CELL**2
-    targets, chosen = targets[alike], sources[chosen[alike]]
+    order = np.lexsort((waits.min(1), chosen))
+    order = order[alike[order]]
+    _, first, uses = np.unique(chosen[order], return_index=True, return_counts=True)
+    earlier = np.arange(len(order)) - np.repeat(first, uses)
+    order = order[earlier < _MOST_USES]
+    targets, chosen = targets[order], sources[chosen[order]]
     steps = np.zeros((side * side, 2), int)
     steps[targets] = np.stack([chosen % side - targets % side, chosen // side - targets // side], -1) * CELL
     return steps.reshape(side, side, 2)
