@@ -22,7 +22,6 @@ from pathlib import Path
 
 import gradio as gr
 import numpy as np
-import torch
 from gradio.utils import get_upload_folder
 from PIL import EpsImagePlugin, Image
 
@@ -30,7 +29,7 @@ from faceinpaint import FaceInpainter
 from faceinpaint.alignment import FaceFrame
 from faceinpaint.examples import read_examples
 from faceinpaint.layout_editing import EDITS, fill_region, widen_hole
-from faceinpaint.masks import lower_half, part_mask, random_mask, resize_mask
+from faceinpaint.masks import grown_part, lower_half, random_mask, resize_mask
 from faceinpaint.page.blocks import Blocks
 from faceinpaint.page.editors import (
     CANVAS_SIDE,
@@ -61,9 +60,8 @@ SAME_FACE = 0.05  # frames less far apart, in eye distances, are of the same fac
 
 PHOTO_WORK, LAYOUT_WORK = "photo-work", "layout-work"  # classes of what waits for the answer to a press
 FIRST_CLASS = CLASSES.index("hair")
-PART_GROWTH = 6  # pixels of the 256-pixel face by which a chosen part's hole reaches beyond it
 PARTS = {
-    name: functools.partial(lambda part, layout: grown_part(layout, part), name.lower())
+    name: functools.partial(grown_part, part=name.lower())
     for name in ("Eyes", "Glasses", "Nose", "Mouth", "Hair", "Skin")
 } | {"Lower half": lower_half}
 
@@ -117,11 +115,6 @@ def predict_layout(photo, mask, **options):
     """The layout of the face in `photo`, also under `mask`, and its frame."""
     load_inpainter()
     return use_model(make_layout, photo, mask, **options)
-
-
-def grown_part(layout, part):
-    """The hole over a facial part and a little around it, 256 x 256 bool."""
-    return part_mask(torch.from_numpy(layout.copy())[None], part, grow=PART_GROWTH)[0].numpy()
 
 
 def temporary_file(name):

@@ -6,6 +6,7 @@ from faceinpaint import masks
 from faceinpaint.masks import (
     KINDS,
     PARTS,
+    grown_part,
     lower_half,
     mask_bank,
     part_mask,
@@ -13,6 +14,7 @@ from faceinpaint.masks import (
     repaint_mask,
     resize_mask,
 )
+from faceinpaint.semantics import CLASSES
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,17 @@ def test_a_part_mask_grows_by_so_many_pixels():
         expected = torch.zeros(1, 21, 21, dtype=torch.bool)
         expected[0, 10 - grow : 11 + grow, 10 - grow : 11 + grow] = True
         assert torch.equal(part_mask(labels, "nose", grow), expected)
+
+
+def test_of_what_a_part_encloses_no_crumb_is_left():
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    layout[:40] = CLASSES.index("hair")
+    layout[180:194, 110:150] = CLASSES.index("mouth")  # 2 x 28 pixels of it would be left
+    layout[100:140, 60:100] = CLASSES.index("left eye")
+    hole = grown_part(layout, "skin")
+    assert hole[34:].sum() == hole[34:].size - 28 * 28 and not hole[106:134, 66:94].any()
+    assert not hole[:34].any()
+    assert not grown_part(np.zeros((256, 256), np.uint8), "mouth").any()
 
 
 def test_lower_half_is_the_face_below_the_nose_bridge():
