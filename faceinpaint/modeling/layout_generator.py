@@ -128,9 +128,11 @@ class LayoutGenerator(nn.Module):
         return double(self.decode(self.encode(image, mask, prior)).float())
 
     def look_twice(self, image, mask, prior):
-        """The same, but with a second look, at the mirror image and at a smaller size, see `SECOND_LOOK`."""
+        """The same, but with a second look, at the mirror image, smaller where anything is hidden."""
         x = self._inputs(image, mask, prior)
-        side = [PATCH * round(SECOND_LOOK * length / PATCH) for length in x.shape[-2:]]
+        # Where nothing is hidden, thin rims and lips are all that is in doubt.
+        share = SECOND_LOOK if mask.any() else 1
+        side = [PATCH * round(share * length / PATCH) for length in x.shape[-2:]]
         # The face comes with its mirror image beside it: flipped, the two have changed places.
         mirrored = F.interpolate(x.flip(-1), size=side, mode="bilinear", align_corners=False)
         first, second = (self.decode(self._encode(view)).float() for view in (x, mirrored))

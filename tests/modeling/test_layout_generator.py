@@ -101,7 +101,7 @@ def test_the_second_look_is_at_the_mirror_image(monkeypatch):
     monkeypatch.setattr(network, "_encode", lambda x: x)
     monkeypatch.setattr(network, "decode", left_eye_where_the_first_channel_is_bright)
     image, mask, prior = inputs(256)
-    mask[:] = 0
+    mask[..., 128:] = 0
     image[:] = -1
     image[:, :, 64:128, :64] = 1
     logits = network.look_twice(image, mask, prior)
@@ -111,3 +111,5 @@ def test_the_second_look_is_at_the_mirror_image(monkeypatch):
     assert eye[left] == pytest.approx(1 - SECOND_SAY) and eye[right] == pytest.approx(SECOND_SAY)
     assert logits[0, :, 96, 224].abs().max() == 0
     assert logits.shape == (1, 19, 256, 256)
+    network.look_twice(image, torch.zeros_like(mask), prior)
+    assert seen[2:] == [(256, 256), (256, 256)]
