@@ -515,8 +515,9 @@ class TestShipped:
         grey = picture.astype(np.float32).mean(-1)
         return (grey - cv2.GaussianBlur(grey, None, 1))[mask].std()
 
-    @pytest.mark.parametrize("side", [256, 640], ids=["as it is", "enlarged"])
-    def test_the_hole_is_as_grainy_and_as_sharp_as_the_photo_is(self, shipped, face, side):
+    # Enlarged, even a sharp photo has little that is so fine.
+    @pytest.mark.parametrize(("side", "softest"), [(256, 0.3), (640, 0.6)], ids=["as it is", "enlarged"])
+    def test_the_hole_is_as_grainy_and_as_sharp_as_the_photo_is(self, shipped, face, side, softest):
         picture = np.asarray(Image.fromarray(face).resize((side, side), Image.Resampling.BICUBIC))
         noise = np.random.default_rng(0).normal(0, 15, picture.shape)
         noisy = (picture + noise).clip(0, 255).astype(np.uint8)
@@ -530,7 +531,7 @@ class TestShipped:
             for each in (picture, noisy, blurred)
         )
         assert 0.6 < grainy / self.fineness(noisy, cheeks) < 1.3
-        assert soft < 0.5 * plain
+        assert soft < softest * plain
 
     def test_in_a_grey_photo_the_hole_is_grey(self, shipped, face):
         grey = np.asarray(Image.fromarray(face).convert("L").convert("RGB"))
