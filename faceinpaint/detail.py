@@ -10,6 +10,7 @@ import math
 
 import cv2
 import numpy as np
+import torch
 
 from .semantics import CLASSES, NUM_CLASSES, SKIN, class_ids
 
@@ -262,8 +263,10 @@ def _tone_curve(light, *colours):
     """
     share = np.bincount(light, minlength=256) / len(light)
     sums = np.stack([np.bincount(light, colour, 256) for colour in colours], -1) / len(light)
-    curve = np.linalg.solve(np.diag(share) + _TONE_STIFFNESS, sums)
-    return curve.astype(np.float32), math.sqrt(share @ ((curve - 128) ** 2).sum(1))
+    # By PyTorch: for a while after such a call NumPy's threads keep the networks' from the cores.
+    matrix = torch.from_numpy(np.diag(share) + _TONE_STIFFNESS)
+    curve = torch.linalg.solve(matrix, torch.from_numpy(sums)).numpy()
+    return curve.astype(np.float32), math.sqrt((share * ((curve - 128) ** 2).sum(1)).sum())
 
 
 def _off_curve(picture, area, curve):
