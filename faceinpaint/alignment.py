@@ -22,6 +22,14 @@ LAYOUT_SIZE = 256
 _EYES = np.array([MEAN_CENTRES["right eye"], MEAN_CENTRES["left eye"]])
 """Where the eyes are on average in the frame of the networks."""
 
+STRIP = 4 / 256
+"""Where the frame cuts a hole off, a strip of so much of its side shows what the photo has beyond, mirrored.
+
+Else background, hair and clothes would not go on from there. Of 68 halves of faces in 34 photos, seen with a
+margin around the frame, LPIPS and PSNR are 0.1237 and 19.7 dB without it, 0.1112 and 20.9 dB with 4 of 256
+pixels, 0.1114 and 20.7 dB with 6, 0.1174 and 20.1 dB with 11: the wider, the more clothes are mirrored.
+"""
+
 LOOKS = 3
 """How often a face is aligned anew, each time from where it was found."""
 
@@ -185,13 +193,37 @@ def warp_to_frame(photo, mask, frame):
     Returns:
         The aligned face, size x size x 3 uint8 (hidden pixels count as black, beyond the photo it is
         mirrored), and a size x size bool array of its unknown pixels: those that a hidden pixel had any
-        part in, and those beyond the photo.
+        part in, and those beyond the photo. Where the frame cuts a hole off, a strip along its border, see
+        `STRIP`, is known: it mirrors what the photo has beyond.
     """
-    height, width = photo.shape[:2]
     hidden = np.asarray(mask) != 0
+    aligned, unknown, beyond = _view(photo, hidden, frame)
+    width = round(STRIP * frame.size)
+    strip = unknown & ~beyond
+    strip[width:-width, width:-width] = False
+    if not strip.any():
+        return aligned, unknown
+    aligned, unknown = aligned.copy(), unknown.copy()
+    wider = compose(np.array([[1.0, 0, width], [0, 1, width]]), frame.matrix)
+    around, unknown_around, _ = _view(photo, hidden, FaceFrame(wider, frame.size + 2 * width))
+    places = np.arange(len(around))
+    straight = places[width:-width]
+    mirrored = np.r_[places[:width][::-1], straight[width:-width], places[-width:][::-1]]
+    # Sides first, then top and bottom; in the corners across them.
+    for rows, columns in ((straight, mirrored), (mirrored, straight), (mirrored, mirrored)):
+        there = np.ix_(rows, columns)
+        found = strip & unknown & ~unknown_around[there]
+        aligned[found] = around[there][found]
+        unknown &= ~found
+    return aligned, unknown
+
+
+def _view(photo, hidden, frame):
+    """As `warp_to_frame` without the strip, and which pixels lie beyond the photo."""
+    height, width = photo.shape[:2]
     aligned = warp(photo, frame.matrix, frame.size, frame.size, hidden)
     beyond = ~_inside(frame.inverse, frame.size, frame.size, width, height)
-    return aligned, hidden_in(hidden, frame.matrix, frame.size, frame.size) | beyond
+    return aligned, hidden_in(hidden, frame.matrix, frame.size, frame.size) | beyond, beyond
 
 
 def paste_back(photo, mask, painted, frame, sources=None, layout=None):

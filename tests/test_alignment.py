@@ -215,6 +215,28 @@ def test_pixels_beyond_the_photo_are_unknown():
     assert np.array_equal(aligned[77, 68:188], photo[0])  # mirrored, not black
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_where_the_frame_cuts_a_hole_off_it_mirrors_what_lies_beyond(turns):
+    photo, hole = noise(300, 300), np.zeros((300, 300), bool)
+    hole[120:180, 22:90] = True
+    photo, hole = np.rot90(photo, turns), np.rot90(hole, turns)
+    aligned, unknown = warp_to_frame(photo, hole, FaceFrame.square(149.5, 149.5, 256))
+    aligned, unknown, photo = (np.rot90(each, -turns) for each in (aligned, unknown, photo))
+    expected = np.zeros((256, 256), bool)
+    expected[98:158, 4:68] = True
+    assert np.array_equal(unknown, expected)
+    assert np.array_equal(aligned[98:158, :4], photo[120:180, 21:17:-1])
+
+
+def test_what_is_hidden_beyond_the_frame_too_stays_unknown():
+    photo, hole = noise(300, 300), np.zeros((300, 300), bool)
+    hole[120:180, 20:90] = True
+    aligned, unknown = warp_to_frame(photo, hole, FaceFrame.square(149.5, 149.5, 256))
+    assert unknown[98:158, :2].all()
+    assert not unknown[98:158, 2:4].any()
+    assert np.array_equal(aligned[98:158, 2:4], photo[120:180, 19:17:-1])
+
+
 def test_a_frame_beside_the_photo_is_all_unknown():
     assert warp_to_frame(noise(50, 50), np.zeros((50, 50)), FaceFrame.square(900, 900, 100))[1].all()
 
