@@ -60,7 +60,7 @@ SAME_FACE = 0.05  # frames less far apart, in eye distances, are of the same fac
 
 PHOTO_WORK, LAYOUT_WORK = "photo-work", "layout-work"  # classes of what waits for the answer to a press
 FIRST_CLASS = CLASSES.index("hair")
-PARTS = {
+PART_HOLES = {
     name: functools.partial(grown_part, part=name.lower())
     for name in ("Eyes", "Glasses", "Nose", "Mouth", "Hair", "Skin")
 } | {"Lower half": lower_half}
@@ -89,12 +89,10 @@ def use_model(work, *arguments, **options):
     return work(load_inpainter(), *arguments, **options)
 
 
-def make_results(inpainter, photo, mask, align=True, **options):
+def make_results(inpainter, photo, mask, **options):
     """Restore `photo` where `mask` is set; returns a list of results, also for one."""
-    if "frames" not in options and mask.any():
-        # A visitor paints over a face that, as a rule, is still there.
-        options["frames"] = inpainter.locate(photo, mask, align, beneath=True)
-    results = inpainter(photo, mask, align=align, **options)
+    # A visitor paints over a face that, as a rule, is still there.
+    results = inpainter(photo, mask, beneath=True, **options)
     return results if isinstance(results, list) else [results]
 
 
@@ -228,16 +226,18 @@ class Page:
                     buttons=[],
                     elem_id="examples",
                 )
-        with gr.Row(visible=False) as self.painting:
+        with gr.Row(visible=False) as self.working:
             with gr.Column(scale=3, min_width=320):
                 self.editor = build_editor(
                     "Photo", mask_brush(), height=520, elem_id="photo", elem_classes=PHOTO_WORK
                 )
-                self.painted = build_editor(None, None, visible=False)
+                self.sent_photo = build_editor(None, None, visible=False)
+                # Whether there are strokes on the photo that no handler has seen yet; `page.js` tells.
+                self.unread = gr.Checkbox(elem_id="unread", elem_classes="unseen")
             with gr.Column(scale=2, min_width=320):
                 gr.Markdown("Paint with the brush, or hide a whole part. Press a part again to show it.")
                 with gr.Row(elem_classes=PHOTO_WORK):
-                    self.parts = [gr.Button(name, size="sm", min_width=90) for name in PARTS]
+                    self.parts = [gr.Button(name, size="sm", min_width=90) for name in PART_HOLES]
                 with gr.Row(elem_classes=PHOTO_WORK):
                     self.invert = gr.Button("Invert", size="sm", min_width=90)
                     self.surprise = gr.Button("Random", size="sm", min_width=90)
@@ -253,7 +253,6 @@ class Page:
                     self.seed = gr.Number(
                         0,
                         precision=0,
-                        minimum=0,
                         label="Seed",
                         info="Another seed gives other variations; the first is always the likeliest face.",
                     )
@@ -319,7 +318,7 @@ class Page:
                     elem_id="layout",
                     elem_classes=LAYOUT_WORK,
                 )
-                self.repainted = build_editor(None, None, visible=False)
+                self.sent_layout = build_editor(None, None, visible=False)
                 self.palette = gr.Radio(
                     [(name.capitalize(), index) for index, name in enumerate(CLASSES)],
                     value=FIRST_CLASS,
@@ -407,14 +406,15 @@ class Page:
 
     def _tie_events(self):
         photo_parts = [
-            *(self.visit, self.upload, self.choosing, self.painting, self.editor, self.hidden, self.placing)
+            *(self.visit, self.upload, self.choosing, self.working, self.editor, self.unread),
+            *(self.hidden, self.aligned, self.seed, self.placing),
         ]
         attempt_parts = [
             *(self.visit, self.hidden, self.results, self.result, self.notes, self.attempts),
             *(self.editor, self.layout, self.seed, self.view, self.left, self.right, self.slider),
             *(self.sheet, self.files, self.query, self.share, self.link),
         ]
-        everything = [*dict.fromkeys(photo_parts + attempt_parts), self.aligned]
+        everything = [*dict.fromkeys(photo_parts + attempt_parts)]
 
         # Not decoded by Gradio: `Photo.open` turns a photo upright and has a sentence for a bad one.
         upload = on(
@@ -433,18 +433,18 @@ class Page:
         )
         on(self.another.click, self.start_over, None, everything)
 
-        drawn = [self.visit, self.painted]
-        mask_parts = [self.visit, self.editor, self.hidden]
-        for name, button in zip(PARTS, self.parts, strict=True):
+        drawn = [self.visit, self.sent_photo]
+        mask_parts = [self.visit, self.editor, self.unread, self.hidden]
+        for name, button in zip(PART_HOLES, self.parts, strict=True):
             handler = functools.partial(self.toggle_part, name)
-            painted = after_sending(button.click, self.editor, self.painted, lock=PHOTO_WORK)
-            hidden = on_model(painted, handler, [*drawn, self.aligned], mask_parts, wait_on=self.hidden)
+            sent = after_sending(button.click, self.editor, self.sent_photo, lock=PHOTO_WORK)
+            hidden = on_model(sent, handler, [*drawn, self.aligned], mask_parts, wait_on=self.hidden)
             unlock(hidden, PHOTO_WORK)
         for button, handler in ((self.invert, self.invert_mask), (self.surprise, self.randomize_mask)):
-            painted = after_sending(button.click, self.editor, self.painted, lock=PHOTO_WORK)
-            unlock(on(painted, handler, drawn, mask_parts), PHOTO_WORK)
-        painted = after_sending(self.save.click, self.editor, self.painted)
-        on_download(painted, self.save_mask, drawn, self.mask_file)
+            sent = after_sending(button.click, self.editor, self.sent_photo, lock=PHOTO_WORK)
+            unlock(on(sent, handler, drawn, mask_parts), PHOTO_WORK)
+        sent = after_sending(self.save.click, self.editor, self.sent_photo)
+        on_download(sent, self.save_mask, drawn, self.mask_file)
         on(self.clear.click, self.clear_mask, self.visit, mask_parts)
         on(self.mask_upload.upload, self.use_mask_file, [self.visit, self.mask_upload], mask_parts)
 
@@ -454,50 +454,54 @@ class Page:
         on(self.unplace.click, self.forget_places, self.visit, point_parts)
 
         inputs = [*drawn, self.aligned, self.seed, self.count]
-        painted = after_sending(self.restore.click, self.editor, self.painted)
-        restored = on_model(painted, self.press_restore, inputs, attempt_parts, wait_on=self.hidden)
+        sent = after_sending(self.restore.click, self.editor, self.sent_photo)
+        restored = on_model(sent, self.press_restore, inputs, attempt_parts, wait_on=self.hidden)
         others = on_model(
             self.others.click, self.press_others, self.visit, attempt_parts, wait_on=self.attempts
         )
-        edited = [self.visit, self.repainted, self.seed, self.count]
+        edited = [self.visit, self.sent_layout, self.seed, self.count, self.unread]
         answers = [restored, picked, opened, linked, others]
         presses = {self.render: self.press_render}
         for name, button in zip(EDITS, self.edits, strict=True):
             presses[button] = functools.partial(self.press_edit, name)
         for button, handler in presses.items():
-            repainted = after_sending(button.click, self.layout, self.repainted, lock=LAYOUT_WORK)
-            rendered = on_model(repainted, handler, edited, attempt_parts, wait_on=self.result)
+            sent = after_sending(button.click, self.layout, self.sent_layout, lock=LAYOUT_WORK)
+            rendered = on_model(sent, handler, edited, attempt_parts, wait_on=self.result)
             unlock(rendered, LAYOUT_WORK)
             answers.append(rendered)
         for event in answers:
             event.success(None, js="() => faceinpaint.scrollToResult()")
 
-        followed = [self.following, self.seed]
+        followed = [self.following, self.seed, self.unread]
         self.following.input(None, js="() => faceinpaint.tellStroke()", api_visibility="private")
-        repainted = after_sending(self.stroke.click, self.layout, self.repainted, trigger_mode="always_last")
+        sent = after_sending(self.stroke.click, self.layout, self.sent_layout, trigger_mode="always_last")
         on_model(
-            repainted,
+            sent,
             self.follow_strokes,
-            [self.visit, self.repainted, *followed],
+            [self.visit, self.sent_layout, *followed],
             attempt_parts,
             wait_on=self.result,
             trigger_mode="always_last",
         )
 
         on(self.palette.input, self.pick_class, self.palette, self.layout)
-        repainted = after_sending(self.fill.click, self.layout, self.repainted, lock=LAYOUT_WORK)
+        sent = after_sending(self.fill.click, self.layout, self.sent_layout, lock=LAYOUT_WORK)
         filled = on_model(
-            repainted,
+            sent,
             self.press_fill,
-            [self.visit, self.repainted, self.region, self.palette, *followed],
+            [self.visit, self.sent_layout, self.region, self.palette, *followed],
             attempt_parts,
             wait_on=self.result,
         )
         unlock(filled, LAYOUT_WORK)
         on_model(
-            self.reset.click, self.reset_layout, [self.visit, *followed], attempt_parts, wait_on=self.result
+            self.reset.click,
+            self.reset_layout,
+            [self.visit, *followed],
+            attempt_parts,
+            wait_on=self.result,
         )
-        on(self.attempts.select, self.return_to, self.visit, attempt_parts)
+        on(self.attempts.select, self.return_to, [self.visit, self.unread], attempt_parts)
         viewed = [self.visit, self.view, self.left, self.right]
         on(self.view.input, self.switch_view, viewed, [self.visit, self.result, self.slider, self.attempts])
         on_download(self.download.click, self.save_result, self.visit, self.result_file, wait_on=self.result)
@@ -506,11 +510,17 @@ class Page:
                 side.input,
                 self.compare,
                 [self.visit, self.left, self.right],
-                self.slider,
+                [self.visit, self.slider],
                 wait_on=self.slider,
             )
-        on(self.make_sheet.click, self.show_sheet, self.visit, self.sheet, wait_on=self.make_sheet)
-        on(self.make_files.click, self.show_files, self.visit, self.files)
+        on(
+            self.make_sheet.click,
+            self.show_sheet,
+            self.visit,
+            [self.visit, self.sheet],
+            wait_on=self.make_sheet,
+        )
+        on(self.make_files.click, self.show_files, self.visit, [self.visit, self.files])
         link = "query => faceinpaint.link(query)"
         self.share.click(None, self.query, self.link, js=link, api_visibility="private").then(
             lambda: gr.Textbox(visible=True), None, self.link, api_visibility="private"
@@ -522,7 +532,7 @@ class Page:
         """Open an uploaded file for painting."""
         if not file:  # the cross on a file that was refused
             return {self.visit: gr.skip()}
-        photo = Photo.open(file["path"])
+        photo = Photo.of(Photo.open(file["path"]))
         return self._show_photo(Visit(photo, np.zeros(photo.rgb.shape[:2], bool)))
 
     def pick_example(self, event: gr.SelectData):
@@ -539,15 +549,15 @@ class Page:
             seed, variation = (int(request.query_params[each]) for each in ("seed", "variation"))
         except (KeyError, ValueError):  # the example itself
             return shown
-        return shown | {self.linked: {"seed": seed, "variation": variation}}
+        return shown | {self.linked: {"example": name, "seed": seed, "variation": variation}}
 
     def restore_linked(self, visit, linked):
         """Restore the example that was opened as the page's address asks for."""
-        if visit.example not in self.examples:  # left meanwhile
+        if visit.example != linked["example"]:  # left meanwhile
             return {self.visit: gr.skip()}
-        press = Press(visit.mask, linked["seed"], linked["variation"])
-        frames = [self.examples[visit.example].frame]
-        return self._carry_out(visit, press, frames=frames) | {self.seed: press.seed}
+        example = self.examples[visit.example]
+        press = Press(example.mask, linked["seed"], linked["variation"])
+        return self._carry_out(visit, press, frames=[example.frame]) | {self.seed: press.seed}
 
     def start_over(self):
         """Go back to choosing a photo; what belongs to the last one is forgotten."""
@@ -555,7 +565,7 @@ class Page:
             self.visit: None,
             self.upload: None,
             self.choosing: gr.Row(visible=True),
-            self.painting: gr.Row(visible=False),
+            self.working: gr.Row(visible=False),
             self.results: gr.Column(visible=False),
         }
 
@@ -576,18 +586,21 @@ class Page:
             link=f"example={name}",
         )
         updates = self._show_attempt(visit.with_attempts([attempt]))
-        return self._show_photo(updates[self.visit]) | updates | {self.results: gr.Column(visible=True)}
+        shown = {self.results: gr.Column(visible=True), self.seed: example.seed}
+        return self._show_photo(updates[self.visit]) | updates | shown
 
     def _show_photo(self, visit):
         return {
             self.visit: visit,
             self.upload: None,
             self.choosing: gr.Row(visible=False),
-            self.painting: gr.Row(visible=True),
+            self.working: gr.Row(visible=True),
             self.editor: photo_canvas(visit),
+            self.unread: False,
             self.results: gr.Column(visible=False),
             self.hidden: "Paint over something, then press Restore.",
             self.aligned: False,
+            self.seed: 0,
             self.placing: gr.Accordion(open=False),
         }
 
@@ -598,7 +611,7 @@ class Page:
         visit = self._find_face(read_painting(visit, painting).with_face(align=not aligned))
         layout, frame = visit.face
         height, width = visit.mask.shape
-        area = frame.area_in_photo(PARTS[part](layout), width, height)
+        area = frame.area_in_photo(PART_HOLES[part](layout), width, height)
         if not area.any():
             raise ValueError(f"No {part.lower()} can be seen in this photo.")
         hide = not visit.mask[area].all()
@@ -643,7 +656,7 @@ class Page:
             note = hidden_share(visit.mask, *visit.face)
         else:
             note = f"{visit.mask.mean():.0%} of the photo is hidden."
-        return {self.visit: visit, self.editor: photo_canvas(visit), self.hidden: note}
+        return {self.visit: visit, self.editor: photo_canvas(visit), self.unread: False, self.hidden: note}
 
     # The place of the face
 
@@ -688,45 +701,51 @@ class Page:
         updates = self._carry_out(visit, press, MAX_VARIATIONS - 1, frames=attempt.frames)
         return updates | {self.seed: press.seed}
 
-    def press_render(self, visit, painting, seed, count):
+    def press_render(self, visit, painting, seed, count, unread=False):
         """Paint the face again from the layout as the visitor repainted it."""
         # The editor shows this layout already, and keeps its undo.
-        updates = self._render(visit, read_layout(painting), seed, count, "repainted")
+        updates = self._render(visit, read_layout(painting), seed, count, "repainted", unread)
         return updates | {self.layout: gr.skip()}
 
-    def follow_strokes(self, visit, painting, following, seed):
+    def follow_strokes(self, visit, painting, following, seed, unread=False):
         """Paint the face to the layout as it is after a stroke."""
         try:
             layout = read_layout(painting)
         except ValueError:  # nobody has asked for anything
             return {self.visit: gr.skip()}
         # The editor shows this layout already, and keeps its undo.
-        return self._follow(visit, layout, following, seed) | {self.layout: gr.skip()}
+        return self._follow(visit, layout, following, seed, unread) | {self.layout: gr.skip()}
 
-    def press_edit(self, name, visit, painting, seed, count):
+    def press_edit(self, name, visit, painting, seed, count, unread=False):
         """Change the layout by a ready-made edit and paint the face again."""
         layout = EDITS[name](read_layout(painting))
         if (layout == visit.attempt.layout).all():
             raise ValueError(f"“{name}” would change nothing here.")
-        return self._render(visit, layout, seed, count, name.lower())
+        return self._render(visit, layout, seed, count, name.lower(), unread)
 
-    def _render(self, visit, layout, seed, count, edit, by_strokes=False):
-        """Paint the face again to `layout`; by strokes in the place of the attempt that is `growing`."""
+    def _render(self, visit, layout, seed, count, edit, unread, by_strokes=False):
+        """Paint the face again to `layout`; by strokes in the place of the attempt that is `growing`.
+
+        Strokes on the photo that no handler has seen (`unread`) stay on its canvas.
+        """
         attempt = visit.attempt
-        origin, shown = attempt.unedited, visit.mask_of(attempt)
-        # What is no longer edited is the photo's again.
+        origin, before = attempt.unedited, visit.mask
         hole = visit.mask_of(origin)
-        mask = widen_hole(hole, origin.layout, layout, attempt.frames[0])
+        wider = widen_hole(hole, origin.layout, layout, attempt.frames[0])
+        # What is no longer widened is the photo's again; what was painted since is for the next "Restore".
+        mask = before & ~(visit.mask_of(attempt) & ~hole) | wider & ~hole
         if by_strokes and visit.growing:
             visit = visit.without_latest()
-        # What was hidden or shown since is kept for the next press of "Restore".
-        visit = replace(visit, mask=visit.mask & ~(shown & ~hole) | mask & ~hole)
+        visit = replace(visit, mask=mask)
         # By itself it keeps the light and the grain of what the visitor sees.
         variation = attempt.variation if count == 1 else 1
-        press = Press(mask, int(seed or 0), variation, edit, origin, by_strokes)
-        notes = [] if mask is hole else ["The hole was widened where you repainted around it."]
+        press = Press(wider, int(seed or 0), variation, edit, origin, by_strokes)
+        widened = not np.array_equal(wider, hole)
+        notes = ["The hole was widened where you repainted around it."] if widened else []
         updates = self._carry_out(visit, press, count, notes, layout=layout, frames=attempt.frames)
-        return updates | ({} if np.array_equal(mask, shown) else {self.editor: photo_canvas(visit)})
+        return updates | (
+            {} if unread or np.array_equal(mask, before) else {self.editor: photo_canvas(visit)}
+        )
 
     def _carry_out(self, visit, press, count=1, notes=(), **options):
         """Do what a press asks for, in so many variations, and show it; `options` are those of `restore`."""
@@ -744,9 +763,9 @@ class Page:
         # Only the first time: Gradio's editors send their pictures when what they are in is made visible.
         return updates if visit.attempts else updates | {self.results: gr.Column(visible=True)}
 
-    def return_to(self, visit, event: gr.SelectData):
+    def return_to(self, visit, event: gr.SelectData, unread=False):
         """Go back to an attempt: its picture, layout, seed and, unless that was changed since, its mask."""
-        unchanged = np.array_equal(visit.mask, visit.mask_of(visit.attempt))
+        unchanged = not unread and np.array_equal(visit.mask, visit.mask_of(visit.attempt))
         visit = replace(visit, chosen=event.index)
         if not unchanged:
             return self._show_attempt(visit) | {self.seed: visit.attempt.seed}
@@ -790,25 +809,26 @@ class Page:
         """Give the layout's brush the colour of a class."""
         return gr.ImageEditor(brush=class_brush(index))
 
-    def press_fill(self, visit, painting, old, new, following, seed):
+    def press_fill(self, visit, painting, old, new, following, seed, unread=False):
         """Fill a region of the layout with the class of the brush."""
-        return self._follow(visit, fill_region(read_layout(painting), old, new), following, seed)
+        return self._follow(visit, fill_region(read_layout(painting), old, new), following, seed, unread)
 
-    def reset_layout(self, visit, following, seed):
+    def reset_layout(self, visit, following, seed, unread=False):
         """Bring the predicted layout back."""
-        return self._follow(visit, visit.attempt.unedited.layout, following, seed)
+        return self._follow(visit, visit.attempt.unedited.layout, following, seed, unread)
 
-    def _follow(self, visit, layout, following, seed):
+    def _follow(self, visit, layout, following, seed, unread):
         """Show a repainted layout, and let the face follow if that is wished and there is a difference."""
         if not following or (layout == visit.attempt.layout).all():
             return {self.visit: visit, self.layout: layout_canvas(layout)}
-        return self._render(visit, layout, seed, 1, "repainted", by_strokes=True)
+        return self._render(visit, layout, seed, 1, "repainted", unread, by_strokes=True)
 
     # Comparing and taking home
 
     def compare(self, visit, left, right):
         """Put two pictures into the slider."""
-        return tuple(preview_file(visit.picture(name)) for name in (left, right))
+        files = tuple(preview_file(visit.picture(name)) for name in (left, right))
+        return {self.visit: visit, self.slider: files}
 
     def save_result(self, visit):
         """Hand out the restored photo, as large as the photo is."""
@@ -819,7 +839,7 @@ class Page:
         path = temporary_file("sheet.png")
         sheet = comparison_sheet({name: visit.picture(name) for name in visit.pictures})
         replace(Photo.of(sheet), edited=True).save(path)
-        return gr.Image(str(path), visible=True)
+        return {self.visit: visit, self.sheet: gr.Image(str(path), visible=True)}
 
     def show_files(self, visit):
         """Hand out the layout as class ids and in colours, and the mask."""
@@ -833,7 +853,7 @@ class Page:
         for name, picture in pictures.items():
             paths.append(str(temporary_file(name)))
             picture.save(paths[-1])
-        return gr.File(paths, visible=True)
+        return {self.visit: visit, self.files: gr.File(paths, visible=True)}
 
     def launch(self, **options):
         """Serve the page; options are Gradio's."""

@@ -105,6 +105,7 @@ def _restore_file(inpainter, photo, mask, out, name, options, layout_out):
         align=not options.aligned,
         seed=options.seed,
         num_variations=options.variations,
+        beneath=True,
     )
     results = results if options.variations > 1 else [results]
     for result, (picture, *layouts) in zip(results, paths, strict=True):

@@ -69,9 +69,7 @@ def _read(path):
 def write_example(inpainter, path):
     """Restore one example anew and write what the page shows of it; `path` is that of its JSON file."""
     about, photo, mask = _read(path)
-    # As the page finds a face that was painted over.
-    frames = inpainter.locate(np.asarray(photo), mask, about["align"], beneath=True)
-    result = inpainter(photo, mask, seed=about["seed"], frames=frames)
+    result = inpainter(photo, mask, align=about["align"], seed=about["seed"], beneath=True)
     fill = np.dstack([np.asarray(result.image), np.full(mask.shape, 255, np.uint8)])
     # All zero where it is transparent: that takes no space.
     Image.fromarray(np.where(mask[..., None], fill, np.uint8(0))).save(path.with_suffix(".fill.png"))

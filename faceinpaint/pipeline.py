@@ -210,7 +210,16 @@ class FaceInpainter:
         return cls(prior, regressor, *stages, upsampler, device=device, weights_sha256=digest)
 
     def __call__(
-        self, image, mask, layout=None, align=True, seed=0, num_variations=1, frames=None, variation=1
+        self,
+        image,
+        mask,
+        layout=None,
+        align=True,
+        seed=0,
+        num_variations=1,
+        frames=None,
+        variation=1,
+        beneath=False,
     ):
         """Restore a photo.
 
@@ -227,6 +236,7 @@ class FaceInpainter:
             frames: list of `FaceFrame`, the faces to restore, the main one first, where they are known: from
                 an earlier result, or framed by hand. Without it they are looked for.
             variation: the first of them that is made; each is the same picture with others and alone.
+            beneath: find the faces as the page does, see `locate`.
 
         Returns:
             A `Result`, or a list of `num_variations` of them if that is more than 1. An empty mask returns
@@ -250,7 +260,7 @@ class FaceInpainter:
                     f"The layout must be {FACE_SIZE} x {FACE_SIZE} pixels, one for each of the aligned face."
                 )
         try:
-            frames = frames or self.locate(photo, mask, align)
+            frames = _of_face_size(frames) or self.locate(photo, mask, align, beneath)
         except NoFaceFound:
             if mask.any():
                 raise
@@ -271,14 +281,14 @@ class FaceInpainter:
         """Drop what was worked out about the last holes, which makes it faster to fill them again."""
         self._prior_factor.cache_clear()
 
-    def predict_layout(self, image, mask, align=True, frames=None):
+    def predict_layout(self, image, mask, align=True, frames=None, beneath=False):
         """Stage 1 alone: 256 x 256 uint8 class ids of the whole main face, in its frame.
 
         With an empty mask it parses the face. For the arguments and errors see `__call__`.
         """
         photo = Photo.of(image)
         mask = check_mask(mask, photo.rgb)
-        frame = (frames or self.locate(photo, mask, align))[0]
+        frame = (_of_face_size(frames) or self.locate(photo, mask, align, beneath))[0]
         face, unknown = warp_to_frame(photo.rgb, mask, frame)
         return self._lay_out(*self._see(face[None], unknown[None]))[0]
 
@@ -289,8 +299,8 @@ class FaceInpainter:
             image: see `__call__`.
             mask: see `__call__`.
             align: False where the picture, or its central square, already is an aligned face.
-            beneath: the hole was painted over a photo that is still there; where that is of a face, it is
-                looked at, too.
+            beneath: the hole was painted over a photo that is still there, as on the page; where that is of a
+                face, it is looked at, too, to find it.
 
         Raises:
             ValueError: unfit input or no face found, with a sentence for the user.
@@ -485,6 +495,11 @@ class FaceInpainter:
             frames=[face.frame for face in faces],
             notes=notes,
         )
+
+
+def _of_face_size(frames):
+    """Frames of aligned faces of any size as those of the networks' size; of None a list without any."""
+    return [frame if frame.size == FACE_SIZE else frame.resized(FACE_SIZE) for frame in frames or ()]
 
 
 def _whole_seed(seed):

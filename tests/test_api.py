@@ -272,7 +272,7 @@ class TestMalformedRequests:
         for background, layers in ((other, []), (layout, [file(other)])):
             painting = {"background": file(background), "layers": layers}
             answer = press(
-                server.url, server.page, server.page.render, "click", [None, painting, 0, 1], session
+                server.url, server.page, server.page.render, "click", [None, painting, 0, 1, False], session
             )
             assert not answer.done and "512 x 512" in answer.value
 
@@ -281,7 +281,7 @@ class TestMalformedRequests:
         status, layout = upload(server.url, png(512, 512))
         painting = {"background": file(layout), "layers": []}
         assert press(
-            server.url, server.page, server.page.render, "click", [None, painting, 0, 1], session
+            server.url, server.page, server.page.render, "click", [None, painting, 0, 1, False], session
         ).done
         assert server.model.calls[-1].layout.max() < 19
 

@@ -53,7 +53,7 @@ class FakeInpainter:
                 SimpleNamespace(
                     photo=photo.filled(np.full_like(photo.rgb, options["seed"] + number), mask),
                     layout=np.roll(LAYOUT, 8 * number) if layout is None else layout,
-                    frames=options["frames"],
+                    frames=options.get("frames") or self.locate(image, mask, options["align"], True),
                     notes=["A note."],
                 )
             )
@@ -156,7 +156,7 @@ def test_page_names_its_endpoints_and_is_queued(app, page):
     public = {fn.api_name for fn in page.blocks.fns.values() if fn.api_visibility == "public"}
     assert public == {"restore", "predict_layout", "render_layout"}
     model_events = [fn for fn in page.blocks.fns.values() if fn.concurrency_id == "model"]
-    assert len(model_events) == 10 + len(app.PARTS) + len(app.EDITS)
+    assert len(model_events) == 10 + len(app.PART_HOLES) + len(app.EDITS)
     assert all(fn.queue and fn.concurrency_limit == 1 for fn in model_events)
     assert page.blocks.delete_cache == (300, 3000)
 
@@ -312,6 +312,25 @@ class TestRestore:
         np.testing.assert_array_equal(back[page.visit].mask, wider)
         assert page.editor not in back
 
+    def test_strokes_that_no_handler_has_seen_stay_on_the_photo(self, page, visit, model):
+        visit = press_restore(page, press_restore(page, visit)[page.visit], np.s_[20:25, 5:9])[page.visit]
+        for unread in (False, True):
+            back = page.return_to(visit, SimpleNamespace(index=0), unread)
+            assert back[page.visit].chosen == 0 and (page.editor in back) is not unread
+            wide = np.where(LAYOUT == 0, np.uint8(CLASSES.index("hair")), LAYOUT)
+            shown = page.press_render(visit, repainted(wide), 0, 1, unread)
+            assert page.result in shown and (page.editor in shown) is not unread
+
+    def test_an_edit_shows_its_hole_after_the_photo_was_cleared(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        edited = LAYOUT.copy()
+        edited[170:230, 30:60] = CLASSES.index("hair")
+        visit = page.press_render(visit, repainted(edited), 0, 1)[page.visit]
+        cleared = page.clear_mask(visit)[page.visit]
+        edited[0, 0] = CLASSES.index("hat")
+        shown = page.press_render(cleared, repainted(edited), 0, 1)
+        np.testing.assert_array_equal(strokes_of(shown[page.editor]), shown[page.visit].mask)
+
     def test_only_the_latest_attempts_are_kept(self, page, visit, model):
         for _ in range(visits.MAX_ATTEMPTS + 1):
             visit = press_restore(page, visit)[page.visit]
@@ -436,11 +455,16 @@ class TestLayout:
 class TestVisits:
     """What Gradio keeps of each visitor."""
 
-    def answer(self, page, handler, changes, session):
+    def answer(self, page, handler, changes, session, before=None):
         tied = next(fn for fn in page.blocks.fns.values() if fn.fn and inspect.unwrap(fn.fn) == handler)
+
+        async def postprocess():
+            blocks.asked_about.set(before)
+            await page.blocks.postprocess_data(tied, changes, session)
+
         # In a thread: while a browser is driven, this one has a running loop already.
         with ThreadPoolExecutor() as pool:
-            pool.submit(asyncio.run, page.blocks.postprocess_data(tied, changes, session)).result()
+            pool.submit(asyncio.run, postprocess()).result()
         return session[page.visit._id]
 
     @pytest.fixture
@@ -470,7 +494,30 @@ class TestVisits:
         assert page.open_photo(None) == {page.visit: gr.skip()}
 
     def test_a_link_whose_photo_was_left_changes_nothing(self, page, visit):
-        assert page.restore_linked(visit, {"seed": 0, "variation": 1}) == {page.visit: gr.skip()}
+        linked = {"example": next(iter(page.examples)), "seed": 0, "variation": 1}
+        other = page.pick_example(SimpleNamespace(index=1))[page.visit]
+        for now in (visit, other):
+            assert page.restore_linked(now, linked) == {page.visit: gr.skip()}
+
+    def test_what_another_handler_did_meanwhile_is_kept(self, page, visit, model, sessions):
+        """A face can be pointed out, or the view switched, while the model is at work."""
+        session = sessions["a"]
+        restored = press_restore(page, visit)
+        session[page.visit._id] = page.point_out(visit, SimpleNamespace(index=(3, 3)))[page.visit]
+        now = self.answer(page, page.press_restore, restored, session, before=visit)
+        assert len(now.attempts) == 1 and now.places == ((3, 3),)
+        np.testing.assert_array_equal(now.mask, box_mask())
+        # And the other way round: the slower answer is not the one with the attempt.
+        shown = page.switch_view(restored[page.visit], "The face", "Photo", "Photo")
+        session[page.visit._id] = press_restore(page, restored[page.visit])[page.visit]
+        now = self.answer(page, page.switch_view, shown, session, before=restored[page.visit])
+        assert now.close_up and len(now.attempts) == 2
+
+    def test_visits_are_not_compared_pixel_by_pixel(self, visit):
+        """From Python 3.13 on that would raise: a mask is no truth value."""
+        assert visit != replace(visit, mask=visit.mask.copy())
+        assert visit.with_face(align=True) is visit
+        assert replace(visit, face=(1, 2)).with_face(align=False).face is None
 
 
 class TestFailures:
@@ -496,7 +543,7 @@ class TestCompare:
     @pytest.mark.parametrize("left", ["Photo", "With the hole", "Telea", "Navier-Stokes"])
     def test_any_two_pictures(self, page, visit, model, left):
         visit = press_restore(page, visit)[page.visit]
-        before, after = map(pixels, page.compare(visit, left, visit.attempt.title))
+        before, after = map(pixels, page.compare(visit, left, visit.attempt.title)[page.slider])
         photo, hole = visit.photo.rgb, visit.mask
         np.testing.assert_array_equal(before[~hole], photo[~hole])
         assert (before[hole] == photo[hole]).all() == (left == "Photo")
@@ -504,9 +551,9 @@ class TestCompare:
 
     def test_the_overlay_shows_the_layouts_colours(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
-        overlay, _ = map(pixels, page.compare(visit, "Layout over the photo", "Photo"))
+        overlay, _ = map(pixels, page.compare(visit, "Layout over the photo", "Photo")[page.slider])
         skin = np.array(PALETTE[CLASSES.index("skin")])
-        restored = pixels(page.compare(visit, visit.attempt.title, "Photo")[0])
+        restored = pixels(page.compare(visit, visit.attempt.title, "Photo")[page.slider][0])
         blend = OVERLAY_OPACITY * skin + (1 - OVERLAY_OPACITY) * restored[15, 20]
         np.testing.assert_allclose(overlay[15, 20], blend, atol=2)
 
@@ -521,8 +568,9 @@ class TestCompare:
 
     def test_sheet_and_files(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
-        assert Image.open(page.show_sheet(visit).value["path"]).width > 800
-        files = {Path(file["path"]).name: Image.open(file["path"]) for file in page.show_files(visit).value}
+        assert Image.open(page.show_sheet(visit)[page.sheet].value["path"]).width > 800
+        shown = page.show_files(visit)[page.files].value
+        files = {Path(file["path"]).name: Image.open(file["path"]) for file in shown}
         np.testing.assert_array_equal(files["layout-class-ids.png"], LAYOUT)
         np.testing.assert_array_equal(files["layout-colours.png"], layout_to_picture(LAYOUT))
         np.testing.assert_array_equal(files["mask.png"], box_mask())
@@ -540,6 +588,11 @@ class TestDepth:
         np.testing.assert_array_equal(back[~box_mask()], grey[~box_mask()])
         assert (back[box_mask()] == 9 * 257).all()
 
+    def test_a_photo_too_small_to_see_a_face_is_refused_at_once(self, page, tmp_path):
+        Image.new("RGB", (8, 8)).save(tmp_path / "dot.png")
+        with pytest.raises(ValueError, match="at least 16 x 16"):
+            page.open_photo({"path": tmp_path / "dot.png"})
+
 
 class TestExamples:
     def test_open_with_their_result(self, page, model):
@@ -548,6 +601,7 @@ class TestExamples:
         assert not model.calls
         np.testing.assert_array_equal(pixels(page.save_result(shown[page.visit])), example.restored)
         np.testing.assert_array_equal(shown[page.visit].mask, example.mask)
+        assert shown[page.seed] == example.seed
 
     def test_open_from_a_link(self, page, model):
         name = next(iter(page.examples))

@@ -1,5 +1,7 @@
 """Gradio's blocks, between a request and its answer."""
 
+from contextvars import ContextVar
+
 import gradio as gr
 from gradio.processing_utils import check_all_files_in_cache
 
@@ -7,6 +9,8 @@ from .errors import failure, refusal
 from .visits import Visit
 
 MAX_VISITS_BYTES = 4_000_000_000  # of all visits together; the photos of the oldest ones are forgotten
+
+asked_about = ContextVar("the visit that a request's handler was given", default=None)
 
 
 class Blocks(gr.Blocks):
@@ -24,30 +28,37 @@ class Blocks(gr.Blocks):
         # No event that needs a visit can happen before there is one.
         if any(isinstance(each, gr.State) and values[i] is None for i, each in enumerate(block_fn.inputs)):
             raise refusal("This page was idle for too long, or the server restarted. Please reload it.")
+        asked_about.set(next((value for value in values if isinstance(value, Visit)), None))
         return values
 
     async def postprocess_data(self, block_fn, predictions, state):
         """Gradio's own, between a handler and its answer.
 
-        An answer about a photo that the visitor has left meanwhile is dropped. And the photos of the oldest
-        visits are forgotten where all visits together take too much memory.
+        An answer about a photo that the visitor has left meanwhile is dropped; of the same photo's visit what
+        other handlers have changed meanwhile is kept.
         """
         named = predictions.items() if isinstance(predictions, dict) else ()
         component, visit = next((item for item in named if isinstance(item[1], Visit)), (None, None))
+        before = asked_about.get()
         if visit and component in block_fn.inputs:
             now = state and state.get(component._id)
             if not now or now.photo is not visit.photo:
                 predictions = {component: now}
+            elif before and before is not now:
+                predictions = predictions | {component: visit.merged(before, now)}
         answer = await super().postprocess_data(block_fn, predictions, state)
-        if not visit:
-            return answer
+        if visit:
+            self._forget_oldest()
+        return answer
+
+    def _forget_oldest(self):
+        """Forget the photos of the oldest visits where all visits together take too much memory."""
         room = MAX_VISITS_BYTES
         for session in reversed(list(self.state_holder.session_data.values())):
             for key, value in list(session.state_data.items()):
                 if isinstance(value, Visit):
                     room -= value.size
                     session.state_data[key] = value if room >= 0 else None
-        return answer
 
     async def process_api(self, *args, **options):
         """Gradio's own, from a request to its answer."""

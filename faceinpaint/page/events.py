@@ -10,7 +10,7 @@ def after_sending(event, editor, sent, lock=None, trigger_mode=None):
     of what is known of any event's progress. `lock` is the class of what takes no press until `unlock`.
     """
     options = {"trigger_mode": trigger_mode, "api_visibility": "private"}
-    event(None, js="() => faceinpaint.sending()", **options)
+    event(None, js=f"() => faceinpaint.sending('{editor.elem_id}')", **options)
     if lock:
         event(None, js=f"() => faceinpaint.lock('{lock}')", api_visibility="private")
     return event(None, editor, sent, js="painting => faceinpaint.sent(painting)", **options).success

@@ -1,8 +1,9 @@
 // What the page does in the browser: its events call these functions.
 
 window.faceinpaint = {
-    // On a slow line, from a press until what is painted has arrived.
-    sending() {
+    // On a slow line, from a press until what is painted on an editor has arrived.
+    sending(editor) {
+        if (editor === 'photo') this.markUnread(false)
         const page = document.body.dataset
         page.sending = 'Sending what you painted …'
         clearTimeout(this.unsent)
@@ -19,18 +20,25 @@ window.faceinpaint = {
 
     // The answer to a press replaces what an editor shows: what is pressed or painted meanwhile would be lost.
     lock(work) {
-        const parts = document.querySelectorAll(`.${work}`)
         this.pressed = document.activeElement
-        parts.forEach(part => { part.inert = true })
-        setTimeout(() => parts.forEach(part => { part.inert = false }), 60000)
+        this.setInert(work, true)
+        clearTimeout(this.locked[work])
+        this.locked[work] = setTimeout(() => this.setInert(work, false), 60000)
     },
 
     // The editor takes a moment to show what it was sent.
     unlock(work) {
-        setTimeout(() => {
-            document.querySelectorAll(`.${work}`).forEach(part => { part.inert = false })
+        clearTimeout(this.locked[work])
+        this.locked[work] = setTimeout(() => {
+            this.setInert(work, false)
             if (document.activeElement === document.body) this.pressed.focus({preventScroll: true})
         }, 300)
+    },
+
+    locked: {},
+
+    setInert(work, inert) {
+        document.querySelectorAll(`.${work}`).forEach(part => { part.inert = inert })
     },
 
     // Gradio's own `scroll_to_output` stops at the component that shows the progress.
@@ -40,6 +48,12 @@ window.faceinpaint = {
 
     tellStroke() {
         document.querySelector('#stroke').click()
+    },
+
+    // Whether there are strokes on the photo that the server has not seen.
+    markUnread(unread) {
+        const box = document.querySelector('#unread input')
+        if (box.checked !== unread) box.click()
     },
 
     // Gradio's own button hands out the file that it had before it was pressed; here that is made first.
@@ -54,8 +68,9 @@ window.faceinpaint = {
 
 // The editors' own events would have them send all their pictures, the background too, at every change.
 document.addEventListener('pointerdown', event => {
-    const parts = ['canvas', '[aria-label=Undo]', '[aria-label=Redo]'].map(part => `#layout ${part}`)
-    if (!event.target.closest(parts)) return
+    const editor = event.target.closest('#photo, #layout')
+    if (!editor || !event.target.closest('canvas, [aria-label=Undo], [aria-label=Redo]')) return
+    const told = editor.id === 'layout' ? faceinpaint.tellStroke : () => faceinpaint.markUnread(true)
     // The stroke's last point is drawn after its end.
-    document.addEventListener('pointerup', () => setTimeout(faceinpaint.tellStroke, 100), {once: true})
+    document.addEventListener('pointerup', () => setTimeout(told, 100), {once: true})
 })

@@ -43,7 +43,7 @@ def delete_old_files(folder, age, interval):
     """From now on delete the files in `folder` that get older than `age`, those that are there now excepted.
 
     Args:
-        folder: looked through with the folders in it, every `interval`.
+        folder: looked through with the folders in it, every `interval`; those that are empty go, too.
         age: seconds since a file was last written or moved here.
         interval: seconds.
     """
@@ -55,10 +55,9 @@ def delete_old_files(folder, age, interval):
             with contextlib.suppress(OSError):  # a folder went while it was looked through
                 for path in set(Path(folder).rglob("*")) - kept:
                     with contextlib.suppress(OSError):  # deleted by somebody else
-                        if path.is_file() and time.time() - path.stat().st_ctime > age:
-                            path.unlink()
-                            if path.parent != Path(folder):
-                                path.parent.rmdir()  # fails, as it should, while other files are in it
+                        if time.time() - path.stat().st_ctime > age:
+                            # A folder is not removed, as it should be, while there are files in it.
+                            path.rmdir() if path.is_dir() else path.unlink()
 
     threading.Thread(target=look_through, daemon=True).start()
 

@@ -1,6 +1,6 @@
 """What the page remembers for a visitor: a photo, its hole, and the attempts to fill it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from PIL import Image
@@ -21,7 +21,7 @@ PLACES = "one eye", "the other eye", "the mouth"
 PHOTO, HOLE, OVERLAY = "Photo", "With the hole", "Layout over the photo"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Press:
     """What a press of a button, or a stroke, asks of the model."""
 
@@ -33,7 +33,7 @@ class Press:
     by_strokes: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attempt:
     """One restored photo, as what it has in its hole, and all that leads back to it."""
 
@@ -73,7 +73,7 @@ class Attempt:
         return self.origin or replace(self, filling=self.filling[:0].copy(), thumbnails={})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Visit:
     """What the page remembers for one visitor: a photo, its mask at the photo's size, and the attempts."""
 
@@ -108,8 +108,18 @@ class Visit:
 
     def with_face(self, **changes):
         """The visit with `align` or `places` changed; what was known of the face is forgotten then."""
-        changed = replace(self, **changes)
-        return self if changed == self else replace(changed, face=None)
+        if all(getattr(self, name) == value for name, value in changes.items()):
+            return self
+        return replace(self, **changes, face=None)
+
+    def merged(self, before, now):
+        """What a handler made of the visit `before`, and others did meanwhile, who made `now` of it."""
+        meanwhile = {
+            field.name: getattr(now, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) is getattr(before, field.name)
+        }
+        return replace(self, **meanwhile)
 
     @property
     def attempt(self):
@@ -122,7 +132,7 @@ class Visit:
         return self.attempt.by_strokes and self.chosen == len(self.attempts) - 1
 
     def without_latest(self):
-        """The visit before its latest attempt; none is chosen."""
+        """The visit without its latest attempt, whose number is free again; none is chosen."""
         return replace(self, attempts=self.attempts[:-1], made=self.made - 1)
 
     def mask_of(self, attempt):
@@ -176,7 +186,7 @@ class Visit:
             attempts=kept,
             chosen=len(kept) - len(attempts),
             made=self.made + len(attempts),
-            close_up=self.close_up if self.attempts else small,
+            close_up=self.close_up if self.made else small,
         )
 
     @property

@@ -151,6 +151,24 @@ def test_a_part_is_hidden_and_the_mask_can_be_kept(open_page, tmp_path):
     assert abs(rows.mean() - 146) < 12 and abs(columns.mean() - 226) < 12
 
 
+def test_strokes_painted_since_outlive_an_edit_and_going_back(open_page, drawn_face, tmp_path):
+    page = open_page()
+    add_photo(page, drawn_face)
+    paint(page)
+    press(page, "Restore")
+    address, _ = shown_result(page)
+    drag(page, "#photo", [(0.3, 0.85), (0.7, 0.85)])
+    press(page, "Longer hair")
+    address, _ = shown_result(page, unlike=address)
+    page.locator("#attempts button").filter(has_text="1 ·").click()
+    shown_result(page, unlike=address)
+    with page.expect_download() as download:
+        press(page, "Save this mask")
+    download.value.save_as(tmp_path / "mask.png")
+    mask = np.asarray(Image.open(tmp_path / "mask.png"))
+    assert mask[250:260, 120:180].all() and mask[130:140, 145:155].any()
+
+
 def test_a_press_sends_what_is_painted_once(open_page, drawn_face):
     """On a slow line a photo's worth of bytes takes seconds."""
     page = open_page()
