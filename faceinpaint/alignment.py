@@ -198,7 +198,7 @@ def warp_to_frame(photo, mask, frame):
     """
     hidden = np.asarray(mask) != 0
     aligned, unknown, beyond = _view(photo, hidden, frame)
-    width = round(STRIP * frame.size)
+    width = max(1, round(STRIP * frame.size))
     strip = unknown & ~beyond
     strip[width:-width, width:-width] = False
     if not strip.any():
@@ -320,7 +320,12 @@ def locate(photo, mask, parse, regress, detector=None, beneath=False):
     """
     hidden = np.asarray(mask) != 0
     unseen = np.zeros_like(hidden) if beneath else hidden
-    faces = detector.detect(photo, unseen) if detector else []
+
+    def choose(faces):
+        touched = [face for face in faces if _count_in_ellipse(hidden, face.box)]
+        return touched or (faces if hidden.any() else faces[:1])
+
+    faces = detector.detect(photo, unseen, choose) if detector else []
     found = []
     # The faces come largest first, so the largest is the first of those that the hole touches alike.
     for face in faces:

@@ -13,7 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import datasets, latency
-from .alignment import NEAR, FaceFrame, locate
+from .alignment import NEAR, FaceFrame, NoFaceFound, locate
 from .arguments import check_sheet, positive
 from .examples import read_examples
 from .masks import random_mask
@@ -141,7 +141,7 @@ def benchmark_alignment(inpainter, faces):
             try:
                 frame = locate(photo, hole, inpainter._parse, inpainter._regress, detector)[0]
                 errors[name].append(frame.apart(truth))
-            except ValueError:
+            except NoFaceFound:
                 errors[name].append(math.inf)
         if inpainter.detector:
             margin = SIZE // 4

@@ -66,12 +66,14 @@ class FaceDetector:
         # The network keeps its input size between two calls, so only one thread at a time may use it.
         self._lock = threading.Lock()
 
-    def detect(self, photo, mask=None):
+    def detect(self, photo, mask=None, choose=None):
         """Find faces.
 
         Args:
             photo: H x W x 3 uint8.
             mask: H x W, nonzero = hole; what it hides is not looked at.
+            choose: a function that picks of all faces, with their points as at first sight, those that are
+                wanted: to look at one closely takes longer than to find all.
 
         Returns:
             A list of `DetectedFace` in photo coordinates, the largest first; empty if there is none.
@@ -87,7 +89,7 @@ class FaceDetector:
             faces = self._look(_fill(photo, hidden, matrix, size), matrix)
             if faces:
                 faces.sort(key=lambda face: -face.box[2] * face.box[3])
-                return [self._refine(photo, hidden, face) for face in faces]
+                return [self._refine(photo, hidden, face) for face in (choose(faces) if choose else faces)]
         return []
 
     def _refine(self, photo, hidden, face):

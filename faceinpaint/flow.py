@@ -207,7 +207,7 @@ def add_strands_enlarged(photo, painted, hole, layout, step):
     return np.clip(painted + change * hole[..., None], 0, 255).astype(np.uint8)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)  # of the aligned face's size, and of an enlarged one's
 def _noise(shape):
     return np.random.default_rng(0).standard_normal(shape, np.float32)
 

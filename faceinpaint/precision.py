@@ -69,6 +69,7 @@ def _convolve_unshuffled(layer, factor):
         layer.weight.unflatten(1, (-1, factor, factor)).permute(0, 1, 4, 2, 5, 3).flatten(4).flatten(2, 3)
     )
     layer.weight = nn.Parameter(weight.contiguous(), layer.weight.requires_grad)
+    layer.in_channels, layer.kernel_size = weight.shape[1], tuple(weight.shape[2:])
     layer.stride, layer.padding = (factor, factor), tuple(factor * each for each in layer.padding)
 
 

@@ -118,6 +118,8 @@ class ContextualAttention(nn.Module):
             )
             # Added up one by one: on a CPU the mean over a dimension takes three times as long.
             found = sum(heads.unbind(1))[..., 1:].float() / self.heads
+            # What is hidden in another sample of the batch may be known in this one.
+            found = found * (known[:, asks][:, looking] < 1)[..., None]
             weights[:, tokens[asks][looking, None], tokens[seen]] = found
         found = self._attend(q, k, v, bias)
         found = self.output(found.transpose(1, 2).flatten(2)).mT.unflatten(2, asking.shape)
@@ -323,7 +325,7 @@ class TextureGenerator(nn.Module):
         for block in self.block3:
             x = block(x, l3, generator)
         x = self.reduce2(torch.cat([double(x), f2], 1))
-        wide = _widened(region, mask.shape[-1])
+        wide = _widened(region, *mask.shape[-2:])
         if self.use_attention:
             materials = torch.einsum("nchw,cm->nmhw", pyramid[2], self.materials)
             x, weights = self.attention2.look(x, mask, wide, with_attention, materials)
@@ -368,16 +370,16 @@ def region_around(mask):
     return tuple(map(int, box))
 
 
-def _widened(region, size):
+def _widened(region, height, width):
     """The box around a region that its part of the scale at 1/4 depends on, in whole cells of attention."""
     if region is None:
         return None
     top, bottom, left, right = region
     return (
         max(0, top - REACH_AT_QUARTER) // 8 * 8,
-        min(size, (bottom + REACH_AT_QUARTER + 7) // 8 * 8),
+        min(height, (bottom + REACH_AT_QUARTER + 7) // 8 * 8),
         max(0, left - REACH_AT_QUARTER) // 8 * 8,
-        min(size, (right + REACH_AT_QUARTER + 7) // 8 * 8),
+        min(width, (right + REACH_AT_QUARTER + 7) // 8 * 8),
     )
 
 
