@@ -16,8 +16,8 @@ from .detail import carry_detail, match_edge, soften_enlarged
 from .flow import add_strands_enlarged
 from .semantics import MEAN_CENTRES, MOUTH, class_ids
 
-LAYOUT_SIZE = 256
-"""Side in pixels of the aligned face that the layout generator reads."""
+FACE_SIZE = 256
+"""Side of the aligned face that the networks work on, in pixels."""
 
 _EYES = np.array([MEAN_CENTRES["right eye"], MEAN_CENTRES["left eye"]])
 """Where the eyes are on average in the frame of the networks."""
@@ -52,10 +52,10 @@ class FaceFrame:
     """
 
     matrix: np.ndarray
-    size: int = LAYOUT_SIZE
+    size: int = FACE_SIZE
 
     @classmethod
-    def from_landmarks(cls, landmarks, size=LAYOUT_SIZE):
+    def from_landmarks(cls, landmarks, size=FACE_SIZE):
         """The crop of CelebA-HQ and FFHQ (Karras et al. 2018, appendix C; 2019, section A) around 5 points.
 
         Args:
@@ -104,7 +104,7 @@ class FaceFrame:
         if not side > 0:
             raise ValueError("A frame must be wider than nothing.")
         centre = np.array([x, y], dtype=np.float64)
-        return cls._around(centre, np.eye(2) * (LAYOUT_SIZE / side), LAYOUT_SIZE)
+        return cls._around(centre, np.eye(2) * (FACE_SIZE / side), FACE_SIZE)
 
     @classmethod
     def _around(cls, centre, linear, size):
@@ -452,7 +452,7 @@ _PARTS = (
 _FACE_CLASSES = class_ids(
     *("skin", "nose", "eyeglasses", "left eye", "right eye", "left brow", "right brow", *MOUTH)
 )
-_PLACES = np.arange(LAYOUT_SIZE) + 1j * np.arange(LAYOUT_SIZE)[:, None]
+_PLACES = np.arange(FACE_SIZE) + 1j * np.arange(FACE_SIZE)[:, None]
 
 
 def _in_face(places):

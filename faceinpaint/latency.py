@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from .alignment import FACE_SIZE
 from .baselines import BASELINES
-from .pipeline import FACE_SIZE
 
 YARDSTICK_GFLOP = 10
 
@@ -79,11 +79,11 @@ def step_times(inpainter, photo, mask, repeats):
 
 
 def gflop(inpainter):
-    """GFLOP (multiply-adds counted as two) of Stage 1, Stage 2 and the upsampler for one face."""
+    """GFLOP (multiply-adds counted as two) of a layout, a painting and an enlarging of one face."""
     image, mask, layout = _batch(1, inpainter.device)
     counts = []
     for run in (
-        lambda: inpainter.layout_generator(image, mask, image),
+        lambda: inpainter.layout_generator.look_twice(image, mask, image),
         lambda: inpainter.texture_generator(image, mask, image, layout),
         lambda: inpainter.face_upsampler(image),
     ):

@@ -6,11 +6,12 @@ Layouts are 256 x 256 uint8 class ids in the frame of the aligned face; "left" i
 import cv2
 import numpy as np
 
+from .masks import grown
 from .semantics import CLASSES, MEAN_CENTRES, MOUTH, RIM, behind_lenses
 
 _ID = {name: index for index, name in enumerate(CLASSES)}
 _BEHIND = ("background", "cloth", "neck")
-"""What hair may hang over, and what is behind it."""
+"""What is behind hair: longer hair hangs over it, shorter hair leaves it to be seen."""
 
 _EYES = ("right eye", "left eye")
 _BROWS = ("right brow", "left brow")
@@ -208,12 +209,6 @@ def widen_hole(mask, before, after, frame):
 def _is_of(layout, *names):
     """Which pixels of a layout are of one of the classes, H x W bool."""
     return np.isin(layout, [_ID[name] for name in names])
-
-
-def grown(area, reach):
-    """The area and what lies within so many pixels of it."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return cv2.dilate(area.astype(np.uint8), disc) > 0
 
 
 def _centre(layout, *names):

@@ -142,6 +142,12 @@ def grown_part(layout, part):
     return hole | (boxes[:, cv2.CC_STAT_AREA] < SMALLEST_LEFT)[pieces]
 
 
+def grown(area, reach):
+    """An area, H x W bool, and what lies within so many pixels of it."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return cv2.dilate(area.astype(np.uint8), disc) > 0
+
+
 def lower_half(layout):
     """The hole of a medical mask: the face below the middle of the nose; H x W class ids to H x W bool."""
     rows = np.flatnonzero(np.isin(layout, PARTS["nose"]).any(1))

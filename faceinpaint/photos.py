@@ -13,7 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 from pillow_heif import from_bytes, open_heif, register_heif_opener
 
-from .alignment import LAYOUT_SIZE
+from .alignment import FACE_SIZE
 from .provenance import PNG_CHUNK, mark
 from .semantics import PALETTE, SAME_COLOUR, picture_to_layout
 
@@ -353,11 +353,11 @@ def read_layout_file(path):
     """
     with _open_picture(path) as picture:
         name = Path(path).name
-        if picture.size != (LAYOUT_SIZE, LAYOUT_SIZE):
+        if picture.size != (FACE_SIZE, FACE_SIZE):
             # Before its colours are looked up: a photo has millions of them.
             raise ValueError(
                 f"The layout {name} is {picture.width} x {picture.height} pixels; "
-                f"it must be {LAYOUT_SIZE} x {LAYOUT_SIZE}, one for each of the aligned face."
+                f"it must be {FACE_SIZE} x {FACE_SIZE}, one for each of the aligned face."
             )
         ids = np.asarray(picture)
         if picture.mode not in ("P", "RGB", "RGBA"):

@@ -69,7 +69,7 @@ def mark_places(photo, places):
 
 
 def crop_to_face(photo, frame):
-    """The upright square of the photo around its face, a little wider than the frame; RGB PIL image."""
+    """The upright square around the face, a little wider than its frame, as far as the photo goes."""
     centre = frame.inverse @ ((frame.size - 1) / 2, (frame.size - 1) / 2, 1)
     half = 0.55 * frame.side
     left, top = np.maximum(np.floor(centre - half), 0).astype(int)

@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
 
 SHARED = Path(__file__).parents[2] / "shared"
-YUNET = SHARED / "aids/yunet/face_detection_yunet_2023mar.onnx"
+YUNET = Path(os.environ.get("FACEINPAINT_YUNET") or SHARED / "aids/yunet/face_detection_yunet_2023mar.onnx")
 
 
 def pytest_addoption(parser):

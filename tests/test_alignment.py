@@ -526,13 +526,14 @@ def test_a_whole_face_stays_and_so_does_one_whose_layout_tells_nothing():
 class TwoFaces:
     """Stands in for the detector: a large face left, a small one right."""
 
-    def detect(self, photo, mask=None):
+    def detect(self, photo, mask=None, choose=None):
         large, small = turned(0, 1.5, (20, 50)), turned(0, 0.7, (560, 120))
-        return [
+        faces = [
             DetectedFace(np.array([*place(m, [(60, 40)])[0], 136 * m[0, 0], 190 * m[0, 0]]),
                          place(m, FFHQ_POINTS), 0.9)
             for m in (large, small)
         ]  # fmt: skip
+        return choose(faces) if choose else faces
 
 
 def test_the_faces_under_the_hole_are_chosen():
@@ -549,9 +550,21 @@ def test_the_faces_under_the_hole_are_chosen():
         assert all(np.allclose(a.matrix, b.matrix) for a, b in zip(found, expected, strict=True))
 
 
+def test_only_faces_under_the_hole_are_looked_at_closely(monkeypatch):
+    detector, looked_at = FaceDetector.__new__(FaceDetector), []
+    monkeypatch.setattr(detector, "_look", lambda picture, matrix: TwoFaces().detect(None))
+    monkeypatch.setattr(detector, "_refine", lambda photo, hidden, face: looked_at.append(face) or face)
+    photo, hole = np.zeros((500, 800, 3), np.uint8), np.zeros((500, 800), bool)
+    for area, count in ((np.s_[:0], 1), (np.s_[200:230, 640:660], 1), (np.s_[100:300, 150:300], 2)):
+        looked_at.clear()
+        hole[area] = True
+        locate(photo, hole, Decoder(), stay, detector)
+        assert len(looked_at) == count
+
+
 def test_a_face_that_the_detector_missed_is_found_by_layout():
     class Blind:
-        def detect(self, photo, mask=None):
+        def detect(self, photo, mask=None, choose=None):
             return []
 
     (frame,) = locate(drawn_layout(), np.zeros((256, 256)), Decoder(), stay, Blind())

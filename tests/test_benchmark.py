@@ -96,6 +96,7 @@ def test_the_networks_cost_is_counted_and_within_the_budget():
     stages = (LayoutGenerator(use_prior=False), TextureGenerator(use_prior=False))
     stages = FaceInpainter(None, FrameRegressor(), *stages, FaceUpsampler(), device="cpu")
     first, second, upsampler = latency.gflop(stages)
-    assert 5 < first + second < 24
+    # With the second look of a layout, at 176 pixels.
+    assert 5 < first + second < 28
     assert 1 < upsampler < 12
     assert latency.faces_per_second(stages, batch=2, repeats=1) > 0

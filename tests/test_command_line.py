@@ -330,6 +330,25 @@ class TestOtherCommands:
         # What has a label map already keeps it.
         assert (faces.labels[faces.keys.index("two")] == 7).all()
 
+    def test_a_label_map_does_not_depend_on_the_faces_beside_it(self, tmp_path, checkpoint, photo):
+        def label(name, *faces):
+            folder = tmp_path / name
+            folder.mkdir()
+            for face in faces:
+                Image.fromarray(photo).save(folder / f"{face}.webp", lossless=True)
+            if "padded" in faces:
+                valid = np.arange(256)[:, None].repeat(256, 1) < 200
+                Image.fromarray(valid).save(folder / "padded.valid.png")
+            out = tmp_path / f"{name}.tar"
+            arguments = ["--out", str(out), "--checkpoint", str(checkpoint), "--device", "cpu"]
+            assert main(["label", str(folder), *arguments]) == 0
+            read = read_faces([folder, out])
+            return dict(zip(read.keys, read.labels, strict=True))
+
+        alone, together = label("alone", "whole"), label("together", "padded", "whole")
+        assert torch.equal(alone["whole"], together["whole"])
+        assert not torch.equal(together["padded"], together["whole"])
+
     def test_labelling_without_the_prior(self, tmp_path, photo, shake):
         (tmp_path / "faces").mkdir()
         Image.fromarray(photo).save(tmp_path / "faces/one.webp", lossless=True)

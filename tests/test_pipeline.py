@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 
 from faceinpaint import FaceInpainter
-from faceinpaint.alignment import FaceFrame, share_hole, warp_to_frame
+from faceinpaint.alignment import FACE_SIZE, FaceFrame, share_hole, warp_to_frame
 from faceinpaint.checkpoint import save_network
 from faceinpaint.layout_editing import EDITS
 from faceinpaint.modeling.face_upsampler import FaceUpsampler
 from faceinpaint.modeling.frame_regressor import FrameRegressor
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
-from faceinpaint.pipeline import FACE_SIZE, HOLE_GREY, MAX_VARIATIONS
+from faceinpaint.pipeline import HOLE_GREY, MAX_VARIATIONS
 from faceinpaint.semantics import CLASSES, EYES, behind_lenses, mirror_labels
 
 ROOT = Path(__file__).parents[1]
@@ -532,6 +532,36 @@ class TestShipped:
         )
         assert 0.6 < grainy / self.fineness(noisy, cheeks) < 1.3
         assert soft < softest * plain
+
+    @pytest.mark.parametrize(
+        ("step", "painted"), [("even_skin", 0), ("smooth_along", 1), ("carry_detail", 2), ("add_strands", 2)]
+    )
+    def test_each_step_after_the_painting_has_a_say(self, shipped, face, monkeypatch, step, painted):
+        """`painted`: which argument of the step is the picture that it improves."""
+        mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
+        mask[:, :110] = True
+        noisy = (face + np.random.default_rng(0).normal(0, 8, face.shape)).clip(0, 255).astype(np.uint8)
+        with_it = shipped(noisy, mask, align=False).aligned_painting
+        monkeypatch.setattr(f"faceinpaint.pipeline.{step}", lambda *arguments: arguments[painted])
+        without = shipped(noisy, mask, align=False).aligned_painting
+        assert (with_it != without)[mask].mean() > 0.01
+
+    def test_a_variation_has_a_light_of_its_own(self, shipped, face, monkeypatch):
+        mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
+        mask[:, 128:] = True
+        options = {"align": False, "variation": 2, "layout": shipped.predict_layout(face, mask, align=False)}
+        lit = shipped(face, mask, **options).aligned_painting
+        monkeypatch.setattr("faceinpaint.pipeline.VARIATION_LIGHT", 0.0)
+        assert not np.array_equal(shipped(face, mask, **options).aligned_painting, lit)
+
+    def test_frames_of_larger_faces_are_taken(self, shipped, face):
+        mask = np.zeros((FACE_SIZE, FACE_SIZE), bool)
+        mask[130:] = True
+        frame = FaceFrame.whole(FACE_SIZE, FACE_SIZE)
+        usual, large = (shipped(face, mask, frames=[each]) for each in (frame, frame.resized(512)))
+        np.testing.assert_array_equal(usual.image, large.image)
+        layout = shipped.predict_layout(face, mask, frames=[frame.resized(512)])
+        np.testing.assert_array_equal(layout, usual.layout)
 
     def test_in_a_grey_photo_the_hole_is_grey(self, shipped, face):
         grey = np.asarray(Image.fromarray(face).convert("L").convert("RGB"))

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from ..datasets import UNLABELLED
 from ..images import as_images
 from ..masks import PARTS, part_mask
-from ..semantics import mirror_labels
+from ..semantics import mirror_labels, one_hot
 
 EMPTY_SHARE = 0.08
 """Share of samples without a hole: they keep Stage 1 a face parser."""
@@ -87,7 +87,7 @@ def draw_batch(faces, bank, indices, size, generator, moved_share=0.5):
         image, valid, labels = (
             F.avg_pool2d(image, step),
             -F.max_pool2d(-valid, step),
-            labels[:, ::step, ::step],
+            shrink_labels(labels, step),
         )
 
     # The others stay as they are: resampling costs sharpness, and time.
@@ -112,6 +112,16 @@ def draw_batch(faces, bank, indices, size, generator, moved_share=0.5):
     image = _recolour(_shade(image, uniform), uniform)
     hole = _draw_holes(labels, bank, size, uniform, generator)
     return Batch(image, labels, hole * valid, valid)
+
+
+def shrink_labels(labels, step):
+    """The commonest class of each cell of `step` x `step` pixels, N x H x W to N x H/step x W/step.
+
+    `UNLABELLED` is what has no labelled pixel. Single pixels of the cells would move all parts to a side.
+    """
+    known = labels != UNLABELLED
+    shares = F.avg_pool2d(one_hot(labels.masked_fill(~known, 0)) * known[:, None], step)
+    return shares.argmax(1).masked_fill(shares.sum(1) == 0, UNLABELLED)
 
 
 def degrade(image, generator):

@@ -144,7 +144,8 @@ def fit_prior(options):
     )
     prior.fit(small, options.seed)
     save_network(options.out, "face_prior", prior, {"components": options.components})
-    explained = prior.variance.sum() / (prior.variance.sum() + prior.residual_variance * prior.mean.numel())
+    residual = prior.residual_variance * (prior.mean.numel() - options.components)
+    explained = prior.variance.sum() / (prior.variance.sum() + residual)
     print(f"{len(images)} faces; {options.components} components explain {explained:.1%} of the variance")
 
 
@@ -166,8 +167,12 @@ def label_command(options):
         raise ValueError("All of these faces have label maps already.")
     labels = []
     dtype = fast_dtype(device.type)
+    # Stage 1 looks at a batch in one way: whether anything is hidden must not depend on other faces.
+    padded = ~faces.valid[chosen].flatten(1).all(1)
+    batches = [part for kind in (chosen[padded], chosen[~padded]) for part in kind.split(16) if len(part)]
+    chosen = torch.cat(batches)
     with torch.inference_mode(), autocast(device, dtype):
-        for part in chosen.split(16):
+        for part in batches:
             image = as_images(faces.images[part].to(device))
             mask = 1 - faces.valid[part][:, None].float().to(device)
             labels.append(

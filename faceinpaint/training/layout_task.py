@@ -59,22 +59,20 @@ class LayoutTask(Task):
         network, critic = self.networks["layout_generator"], self.networks["critic"]
         image = degrade(batch.image, generator)
         mask = batch.mask
-        labels = batch.labels[:, ::2, ::2]
-        hole = F.avg_pool2d(batch.hole, 2)
-        valid = F.avg_pool2d(batch.valid, 2)
+        labels = batch.labels
         known = (labels != UNLABELLED)[:, None].float()
-        real = F.avg_pool2d(one_hot(labels.masked_fill(labels == UNLABELLED, 0)), 2)
+        real = F.avg_pool2d(one_hot(labels.masked_fill(labels == UNLABELLED, 0)), 4)
         context = F.avg_pool2d(torch.cat([image * (1 - mask), mask], 1), 4)
 
         with autocast(self.device, self.dtype):
-            logits = network.decode(network.encode(image, mask, complete(self.prior, image, mask)))
+            logits = network(image, mask, complete(self.prior, image, mask))
             # The adversary judges hidden places only: the rest of a layout is taken from the truth.
-            share = F.avg_pool2d(hole * known, 2)
-            fake = real + share * (F.avg_pool2d(logits.float().softmax(1), 2) - real)
+            share = F.avg_pool2d(batch.hole * known, 4)
+            fake = real + share * (F.avg_pool2d(logits.softmax(1), 4) - real)
             critic.requires_grad_(False)
             verdict = critic(torch.cat([fake, context], 1))
             critic.requires_grad_(True)
-            weight = (valid * (1 + (HOLE_WEIGHT - 1) * hole))[:, 0]
+            weight = (batch.valid * (1 + (HOLE_WEIGHT - 1) * batch.hole))[:, 0]
             losses = {
                 "cross_entropy": (
                     layout_loss(logits, labels, weight)
@@ -108,11 +106,11 @@ class LayoutTask(Task):
 
     @torch.no_grad()
     def _soften(self, batch, labels, known):
-        """Labels N x H/2 x W/2, where `known`, and what the teacher reads, as N x 19 x H/2 x W/2 shares."""
+        """Labels N x H x W, where `known`, and what the teacher reads, as N x 19 x H x W shares."""
         image, outside = batch.image, 1 - batch.valid
         prior = complete(self.prior, image, outside)
         read, mirrored = (
-            self.teacher.decode(self.teacher.encode(*face)).float().softmax(1)
+            self.teacher(*face).softmax(1)
             for face in ((image, outside, prior), (image.flip(-1), outside.flip(-1), prior.flip(-1)))
         )
         share = (1 - TEACHER_SHARE) * known

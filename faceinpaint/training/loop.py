@@ -194,7 +194,8 @@ def descend(optimizer, loss, max_norm=5.0):
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     distributed.average([p.grad for p in parameters if p.grad is not None])
-    torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+    # A loss that is not finite ends the run before its state is saved over a good one.
+    torch.nn.utils.clip_grad_norm_(parameters, max_norm, error_if_nonfinite=True)
     optimizer.step()
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from ..alignment import LAYOUT_SIZE
+from ..alignment import FACE_SIZE
 from ..checkpoint import save_network
 from ..datasets import UNLABELLED
 from ..images import as_pictures
@@ -15,6 +15,7 @@ from ..modeling.face_prior import complete
 from ..modeling.texture_generator import TextureGenerator
 from ..precision import autocast
 from ..semantics import NUM_CLASSES, one_hot
+from .augment import shrink_labels
 from .discriminators import (
     PatchCritic,
     ProjectedDiscriminator,
@@ -237,7 +238,8 @@ class TextureTask(Task):
             if self.parser is None:
                 layout = _no_layout(batch.image)
             elif labels is None:
-                layout = self.parser(batch.image, batch.mask, prior).float().softmax(1)
+                logits = self.parser(batch.image, batch.mask, prior)
+                layout = one_hot(likeliest_layout(logits, batch.mask))
             else:
                 layout = one_hot(labels)
             painted = self.average(batch.image, batch.mask, prior, layout, generator)
@@ -271,10 +273,8 @@ class TextureTask(Task):
 
         From sample `kept` on they are edited: Stage 1 has a say there only where there are no labels.
         """
-        height = labels.shape[-1]
-        labels[1::PREDICTED_EVERY] = (
-            labels[1::PREDICTED_EVERY, ::4, ::4].repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :height]
-        )
+        rough = shrink_labels(labels[1::PREDICTED_EVERY], 4)
+        labels[1::PREDICTED_EVERY] = rough.repeat_interleave(4, 1).repeat_interleave(4, 2)
         chosen = torch.zeros(len(labels), dtype=torch.bool, device=self.device)
         chosen[:kept:PREDICTED_EVERY] = True
         chosen |= (labels == UNLABELLED).any(2).any(1)
@@ -295,14 +295,14 @@ class TextureTask(Task):
 
     def _layout_loss(self, views, labels, hole):
         """Cross-entropy between what Stage 1 reads from the painted hole and what was wanted there."""
-        logits = self.parser.decode(views.parser)
-        step = labels.shape[-1] // logits.shape[-1]
-        return layout_loss(logits, labels[:, ::step, ::step], F.avg_pool2d(hole, step)[:, 0])
+        logits = self.parser.decode(views.parser).float()
+        logits = F.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
+        return layout_loss(logits, labels, hole[:, 0])
 
 
 def _edited(labels, edit):
     """A ready-made edit of class ids H x W (tensor) of any size; the edits are made for 256 x 256."""
-    scale = LAYOUT_SIZE // labels.shape[-1]
+    scale = FACE_SIZE // labels.shape[-1]
     large = labels.repeat_interleave(scale, 0).repeat_interleave(scale, 1).byte().cpu().numpy()
     return torch.from_numpy(edit(large)[::scale, ::scale].astype("int64")).to(labels.device)
 

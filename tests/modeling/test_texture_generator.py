@@ -3,6 +3,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from faceinpaint.modeling import texture_generator
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import (
     ContextualAttention,
@@ -82,6 +83,33 @@ def test_the_region_of_a_hole_is_painted_as_in_the_whole_picture(network, inputs
 def test_no_hole_has_a_region_all_the_same():
     top, bottom, left, right = region_around(torch.zeros(SIZE, SIZE).numpy() > 0)
     assert 0 <= top < bottom <= SIZE and 0 <= left < right <= SIZE
+
+
+@torch.inference_mode()
+def test_tall_pictures_are_painted_by_parts_too(network, inputs):
+    tall = [x[:, :, :, : SIZE // 2].contiguous() for x in inputs]
+    tall[1] = torch.zeros_like(tall[1])
+    tall[1][..., SIZE * 5 // 8 :, 8:20] = 1
+    region = region_around(tall[1][0, 0].numpy() > 0)
+    difference = (network(*tall, region=region) - network(*tall)).abs()
+    assert (tall[1] * difference).max() < 1e-4
+
+
+@torch.inference_mode()
+def test_in_a_batch_everybody_looks_from_their_own_hole_only(network, inputs):
+    image, mask, *others = (torch.cat([x, x]) for x in inputs)
+    mask = torch.zeros_like(mask)
+    mask[0, :, 8:24, 8:24] = mask[1, :, 40:56, 40:56] = 1
+    _, looks = network(image, mask, *others, with_attention=True)
+    known = torch.nn.functional.max_pool2d(mask, 8).flatten(1) == 0
+    assert not looks[known].any() and all(looks[i][~known[i]].any() for i in (0, 1))
+
+
+@torch.inference_mode()
+def test_another_material_counts_less(network, inputs, monkeypatch):
+    heeded = network(*inputs)
+    monkeypatch.setattr(texture_generator, "OTHER_MATERIAL", 0.0)
+    assert not torch.allclose(network(*inputs), heeded, atol=1e-4)
 
 
 @torch.inference_mode()

@@ -3,7 +3,15 @@ import torch
 
 from faceinpaint.datasets import UNLABELLED, Faces
 from faceinpaint.semantics import CLASSES
-from faceinpaint.training.augment import EMPTY_SHARE, PART_SHARE, SHADED_SHARE, Batch, degrade, draw_batch
+from faceinpaint.training.augment import (
+    EMPTY_SHARE,
+    PART_SHARE,
+    SHADED_SHARE,
+    Batch,
+    degrade,
+    draw_batch,
+    shrink_labels,
+)
 
 SIZE = 32
 HAIR, LEFT_EYE, RIGHT_EYE = (CLASSES.index(name) for name in ("hair", "left eye", "right eye"))
@@ -44,6 +52,16 @@ def test_shapes_and_ranges(faces, bank, size):
     for mask in (batch.hole, batch.valid):
         assert set(mask.unique().tolist()) <= {0.0, 1.0}
     assert set(batch.labels.unique().tolist()) <= set(faces.labels.unique().tolist())
+
+
+@pytest.mark.parametrize("corner", range(4))
+def test_smaller_labels_are_the_commonest_of_their_cells(corner):
+    cells = torch.randint(0, 19, (2, 8, 8), generator=torch.Generator().manual_seed(0))
+    cells[0, 2] = UNLABELLED
+    labels = cells.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    row, column = divmod(corner, 2)
+    labels[:, row::2, column::2] = UNLABELLED  # whichever pixel is another
+    assert torch.equal(shrink_labels(labels, 2), cells)
 
 
 def test_holes_stay_within_the_real_pixels(faces, bank):
