@@ -105,7 +105,7 @@ def test_the_second_look_is_at_the_mirror_image(monkeypatch):
     image[:] = -1
     image[:, :, 64:128, :64] = 1
     logits = network.look_twice(image, mask, prior)
-    assert seen == [(256, 256), (176, 176)]
+    assert seen == [(256, 256), (128, 128)]
     # It is bright on the left; the mirrored look says so of its right, and calls it the other eye.
     eye = logits[0, :, 96, 32]
     assert eye[left] == pytest.approx(1 - SECOND_SAY) and eye[right] == pytest.approx(SECOND_SAY)
