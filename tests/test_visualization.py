@@ -8,6 +8,7 @@ from faceinpaint.visualization import (
     HOLE_TINT,
     comparison_sheet,
     crop_to_face,
+    mark_places,
     outline_faces,
     overlay_layout,
     tint_hole,
@@ -39,6 +40,14 @@ def test_every_face_found_is_outlined(grey):
     shown = (np.asarray(outline_faces(grey, frames)) == HOLE_TINT).all(-1)
     assert shown[30, 9:11].any() and shown[30, 29:31].any() and shown[30, 54:56].any()
     assert not shown[30, 12:28].any() and not shown[:15].any()
+
+
+def test_places_are_ringed_not_covered(grey):
+    marked = mark_places(grey.resize((800, 600)), [(200.0, 300.0)])
+    shown = (np.asarray(marked) == HOLE_TINT).all(-1)
+    rows, columns = np.nonzero(shown)
+    assert abs(rows.mean() - 300) < 1 and abs(columns.mean() - 200) < 1 and np.ptp(rows) < 30
+    assert not shown[300, 200]
 
 
 def test_the_crop_holds_the_face_and_ends_with_the_photo(grey):
