@@ -24,7 +24,8 @@ MAX_PIXELS = 50_000_000
 _READ = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "GIF")
 """Formats that are opened, whatever a file is called. Pillow knows others, and starts programs for some."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif")
+"""Endings of the names of such files."""
 
 _LOSSLESS = {
     "PNG": {"compress_level": 3},

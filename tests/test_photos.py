@@ -7,6 +7,7 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
+from faceinpaint import photos
 from faceinpaint.photos import Photo, check_mask, read_mask, read_photo
 
 
@@ -51,6 +52,17 @@ def test_photos_of_other_modes_are_read_in_colours(tmp_path, picture, mode):
         expected = np.asarray(converted.convert("RGB")).astype(float)
     # Of CMYK without a profile the colours are but alike.
     assert abs(read - expected).max() <= (40 if mode == "CMYK" else 0.5)
+
+
+def test_photos_of_every_format_are_found_in_folders_and_can_be_saved(tmp_path, picture):
+    Image.init()
+    formats = {Image.EXTENSION[suffix] for suffix in photos.SUFFIXES}
+    assert formats == set(photos._READ)
+    for format in formats:
+        picture.save(tmp_path / "photo", format)
+        photo = Photo.open(tmp_path / "photo")
+        photo.save(tmp_path / f"again{photo.suffix}")
+        np.testing.assert_array_equal(Photo.open(tmp_path / f"again{photo.suffix}").rgb, photo.rgb)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
