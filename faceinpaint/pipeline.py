@@ -280,14 +280,14 @@ class FaceInpainter:
         """Drop what was worked out about the last holes, which makes it faster to fill them again."""
         self._prior_factor.cache_clear()
 
-    def predict_layout(self, image, mask, align=True, frames=None, beneath=False):
+    def predict_layout(self, image, mask, align=True, frames=None):
         """Stage 1 alone: 256 x 256 uint8 class ids of the whole main face, in its frame.
 
         With an empty mask it parses the face. For the arguments and errors see `__call__`.
         """
         photo = Photo.of(image)
         mask = check_mask(mask, photo.rgb)
-        frame = (_of_face_size(frames) or self.locate(photo, mask, align, beneath))[0]
+        frame = (_of_face_size(frames) or self.locate(photo, mask, align))[0]
         face, unknown = warp_to_frame(photo.rgb, mask, frame)
         return self._lay_out(*self._see(face[None], unknown[None]))[0]
 

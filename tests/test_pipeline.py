@@ -508,6 +508,7 @@ class TestShipped:
         whole = shipped.locate(photo, np.zeros_like(mask))[0]
         beneath = shipped.locate(photo, mask, beneath=True)[0]
         assert beneath.apart(whole) < 0.01 < shipped.locate(photo, mask)[0].apart(whole)
+        np.testing.assert_array_equal(shipped(photo, mask, beneath=True).frame.matrix, beneath.matrix)
 
     @staticmethod
     def fineness(picture, mask):
