@@ -73,6 +73,9 @@ power; half of the grain for all 0.0632 and 0.75. With noise of 6, 12 or 20 leve
 half of it for all 0.1054, 0.1289 and 0.1558 (60 pictures).
 """
 
+_GRAIN_STEPS, _STRONGEST_GRAIN = 64, 4095
+"""Grain is reckoned in so many steps of a level; what is stronger than so many of them counts as these."""
+
 NORMAL = 0.455
 """Median of the square of a normal variable of deviation 1."""
 
@@ -101,9 +104,8 @@ border: 69 of 18,992 holes are toned, 23 of them by more than 5 levels; 1,136 wh
 _LEAST_SEEN, _LEAST_PAINTED = 1000, 100
 """Fewer visible pixels do not tell the tone or the sharpness of a photo, fewer painted ones not theirs."""
 
-_FINE_GRAIN, _INT16_STEPS = 0.35, 64
-"""What is finer than this blur, in pixels of the aligned face, is grain of an enlarged one; and steps of a
-level that it is reckoned in.
+_FINE_GRAIN = 0.35
+"""What is finer than this blur, in pixels of the aligned face, is grain of an enlarged one.
 
 LPIPS of 160 validation pictures, painted at a half and at a third of their size and enlarged to it: 0.0461
 and 0.0497; with a blur of 0.25 0.0464 and 0.0494, of 0.5 0.0463 and 0.0506.
@@ -428,18 +430,10 @@ def soften(face, painted, unknown, layout):
     known = (~unknown).astype(np.float32)[..., None]
     weight = cv2.GaussianBlur(known, (0, 0), _GRAIN)[..., None]
     smooth = cv2.GaussianBlur(face * known, (0, 0), _GRAIN) / np.maximum(weight, 1e-3)
-    grain = (face - smooth).reshape(-1, 3)
-    own_grain = (painted - cv2.GaussianBlur(painted.astype(np.float32), (0, 0), _GRAIN)).reshape(-1, 3)
-    soft = face.astype(np.float32).reshape(-1, 3)
-    layout, unknown = _KINDS[layout].ravel(), unknown.ravel()
-    for index in np.unique(layout[~unknown]):
-        here = layout == index
-        places, painted_places = np.flatnonzero(here & ~unknown), np.flatnonzero(here & unknown)
-        seen = grain.take(places, 0)
-        limit, gain = _grain_to_carry(seen, own_grain.take(painted_places, 0))
-        np.clip(seen, -limit, limit, out=seen)
-        soft[places] -= np.float32(gain) * seen
-    return np.clip(soft, 0, 255).round().astype(np.uint8).reshape(face.shape)
+    painted = painted.astype(np.float32)
+    grain = np.where(unknown[..., None], painted - cv2.GaussianBlur(painted, (0, 0), _GRAIN), face - smooth)
+    grain = np.rint(_GRAIN_STEPS * grain).astype(np.int16)
+    return _without_grain(face, grain, unknown, layout)
 
 
 def soften_enlarged(photo, painted, hole, layout, step):
@@ -458,44 +452,70 @@ def soften_enlarged(photo, painted, hole, layout, step):
         H x W x 3 uint8; nothing is taken out in the hole.
     """
     # Its brightness must not jump at the hole: that would be grain.
-    picture = np.where(hole[..., None], painted, photo)
+    picture = cv2.copyTo(painted, hole.view(np.uint8), photo.copy())
     small_step, small = coarsen(step, picture)
-    smooth = cv2.GaussianBlur(small.astype(np.int16) * _INT16_STEPS, (0, 0), _FINE_GRAIN * small_step)
-    grain = picture.astype(np.int16) * _INT16_STEPS
+    smooth = cv2.GaussianBlur(small.astype(np.int16) * _GRAIN_STEPS, (0, 0), _FINE_GRAIN * small_step)
+    grain = picture.astype(np.int16) * _GRAIN_STEPS
     grain -= cv2.resize(smooth, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return _without_grain(photo, grain, hole, layout)
+
+
+def _without_grain(photo, grain, hole, layout):
+    """Take out of the visible as much grain as the hole lacks, each kind of thing by itself.
+
+    What is beyond a few times the median is an edge, not grain; it is cut down to grain, since in another
+    place it would be a scratch.
+
+    Args:
+        photo: H x W x 3 uint8.
+        grain: H x W x 3 int16, of the visible and, in the hole, of what was painted, in `_GRAIN_STEPS`.
+        hole: H x W bool.
+        layout: H x W class ids.
+
+    Returns:
+        H x W x 3 uint8; nothing is taken out in the hole.
+    """
     kinds = _KINDS[layout]
     # A hundred thousand pixels tell as much of grain as millions.
     some = np.s_[:: 1 + len(photo) // 512, :: 1 + photo.shape[1] // 512]
-    some_grain, some_kinds, some_hole = (values[some].copy() for values in (grain, kinds, hole))
+    strengths = np.minimum(np.abs(grain[some]), _STRONGEST_GRAIN)
+    # Hidden kinds come after the visible ones.
+    groups = kinds[some] + NUM_CLASSES * hole[some].astype(np.intp)
+    counts = np.bincount(
+        (groups[..., None] * (_STRONGEST_GRAIN + 1) + strengths).ravel(),
+        minlength=2 * NUM_CLASSES * (_STRONGEST_GRAIN + 1),
+    ).reshape(2, NUM_CLASSES, -1)
     limits, gains = np.zeros((2, 256), np.float32)
-    for kind in np.unique(some_kinds[~some_hole]):
-        here = some_kinds == kind
-        limits[kind], gains[kind] = _grain_to_carry(
-            some_grain[here & ~some_hole], some_grain[here & some_hole]
-        )
+    for kind in np.flatnonzero(counts[0].any(-1)):
+        limits[kind], gains[kind] = _grain_to_carry(*counts[:, kind])
     kinds[hole] = 255
     result = np.empty_like(photo)
     for top in range(0, len(photo), _STRIP):
         strip = slice(top, top + _STRIP)
         limit, gain = (cv2.merge(3 * [cv2.LUT(kinds[strip], values)]) for values in (limits, gains))
-        carried = np.clip(grain[strip], -limit, limit) * (gain / _INT16_STEPS)
+        carried = np.clip(grain[strip], -limit, limit) * (gain / _GRAIN_STEPS)
         result[strip] = cv2.subtract(photo[strip], carried, dtype=cv2.CV_8U)
     return result
 
 
 def _grain_to_carry(seen, own):
-    """How strong grain may be, and what it is to be multiplied by: for N x 3 seen and own grain of one kind.
+    """How strong grain of one kind may be, in `_GRAIN_STEPS`, and what it is to be multiplied by.
 
-    By medians: edges have no say in how strong grain is. What is beyond a few times the median is one; it is
-    cut down to grain, since in another place it would be a scratch.
+    `seen` and `own` count how often the visible grain and that of the painting is of which strength. By
+    medians: edges have no say in how strong grain is.
     """
-    seen = np.abs(seen)
-    middle = np.median(seen)
+    middle = _median(seen)
+    own_middle = _median(own) if own.any() else middle
     limit = _GRAIN_LIMIT * middle
-    own_middle = np.median(np.abs(own)) if own.size else middle
     lacking = max(0, _GRAIN_SHARE * middle**2 - own_middle**2) / NORMAL
-    power = np.mean(np.square(np.minimum(seen, limit), dtype=np.float32))
-    return limit, min(_GRAIN_GAIN, np.sqrt(lacking / max(power, 1e-6)))
+    power = np.average(np.minimum(np.arange(len(seen)), limit) ** 2, weights=seen)
+    return limit, min(_GRAIN_GAIN, math.sqrt(lacking / max(power, 1)))
+
+
+def _median(counts):
+    """The median of whole numbers from zero on, of how often each occurs."""
+    below = counts.cumsum()
+    return int(np.searchsorted(below, below[-1] / 2))
 
 
 def enlarge(restored, upsampled, face, unknown, layout):

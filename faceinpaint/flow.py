@@ -203,6 +203,8 @@ def add_strands_enlarged(photo, painted, hole, layout, step):
     _, photo, small, small_hole = coarsen(step, photo, painted, hole)
     layout = cv2.resize(layout, small_hole.shape[::-1], interpolation=cv2.INTER_NEAREST)
     changed = add_strands(find_flow(small, small_hole, layout), photo, small, small_hole, layout)
+    if changed is small:
+        return painted
     change = cv2.resize(changed.astype(np.int16) - small, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.clip(painted + change * hole[..., None], 0, 255).astype(np.uint8)
 

@@ -109,27 +109,25 @@ class ContextualAttention(nn.Module):
             alike = (materials.mT[:, asks] @ materials[:, :, seen] + other) / (1 + other)
             bias = bias + F.pad(alike.log(), (1, 0))[:, None]
         bias = bias.to(q.dtype)
+        heads = None if self.fused_attn else _attention_weights(q, k, bias)
         weights = None
         if tell:
             weights = known.new_zeros(len(x), known.shape[1], known.shape[1])
             looking = (known[:, asks] < 1).any(0).nonzero()[:, 0]
-            heads = _attention_weights(
-                q[:, :, looking], k, bias if materials is None else bias[:, :, looking]
-            )
+            if heads is None:
+                told = _attention_weights(
+                    q[:, :, looking], k, bias if materials is None else bias[:, :, looking]
+                )
+            else:
+                told = heads[:, :, looking]
             # Added up one by one: on a CPU the mean over a dimension takes three times as long.
-            found = sum(heads.unbind(1))[..., 1:].float() / self.heads
+            told = sum(told.unbind(1))[..., 1:].float() / self.heads
             # What is hidden in another sample of the batch may be known in this one.
-            found = found * (known[:, asks][:, looking] < 1)[..., None]
-            weights[:, tokens[asks][looking, None], tokens[seen]] = found
-        found = self._attend(q, k, v, bias)
+            told = told * (known[:, asks][:, looking] < 1)[..., None]
+            weights[:, tokens[asks][looking, None], tokens[seen]] = told
+        found = F.scaled_dot_product_attention(q, k, v, bias) if heads is None else heads.to(v.dtype) @ v
         found = self.output(found.transpose(1, 2).flatten(2)).mT.unflatten(2, asking.shape)
         return x + (_smooth(F.pixel_shuffle(found, self.cell)) if self.cell > 1 else found), weights
-
-    def _attend(self, q, k, v, bias):
-        """What queries find in the values; `bias` is added to the logarithms of the keys' weights."""
-        if self.fused_attn:
-            return F.scaled_dot_product_attention(q, k, v, bias)
-        return _attention_weights(q, k, bias).to(v.dtype) @ v
 
 
 class LayoutModulation(nn.Module):
