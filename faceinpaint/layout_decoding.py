@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from .semantics import CLASSES, HAIR, NUM_CLASSES, class_ids
+from .semantics import CLASSES, NUM_CLASSES, class_ids
 
 WORN = tuple(class_ids("eyeglasses", "hat", "earring", "necklace"))
 """Classes that a person may have on or not: where none of it is seen, none is missed."""
@@ -34,8 +34,14 @@ Of 92 validation faces the eyes have 1.08 of their true area then with one half 
 border, and 1.07 under irregular holes. None have less than 35% of it; 9%, 4% and 5% have more than 160%.
 """
 
-ISLANDS = tuple(class_ids("hair", "hat", "earring"))
-"""Classes of which pieces that lie alone in the hole are mistakes more often than not."""
+ISLANDS = tuple(
+    class_ids("background", "left brow", "right brow", "left eye", "right eye", "hair", "hat", "earring")
+)
+"""Classes of which pieces that lie alone in the hole are mistakes more often than not.
+
+In 400 holes of validation faces 82% of the pixels of such pieces of eyes and brows are what is around them,
+59% of those of the background.
+"""
 
 LEAST_SEEN = 30
 """A class counts as seen from so many pixels of 256 x 256 on."""
@@ -112,24 +118,24 @@ def _raise_of_small_parts(inside, expected, layout, hole):
 
 
 def without_islands(layout, hole):
-    """Take pieces of hair, hats and earrings that lie alone in the hole for what is around them.
+    """Take pieces of `ISLANDS` that lie alone in the hole for what is around them.
 
-    Nine of ten pixels of such pieces of Stage 1's are none of it in truth; they would show as dark blots on a
-    forehead or in the hair.
+    Nine of ten pixels of such pieces of hair, hats and earrings are none of it in truth; they would show as
+    dark blots on a forehead or in the hair.
 
     Args:
         layout: H x W uint8 class ids.
         hole: H x W bool.
 
     Returns:
-        H x W uint8 class ids. The largest piece of hair stays, wherever it is.
+        H x W uint8 class ids. Of what is not `WORN` the largest piece stays, wherever it is.
     """
     changed = layout
     for kind in np.intersect1d(ISLANDS, layout[hole]):
         count, pieces, boxes, _ = cv2.connectedComponentsWithStats((layout == kind).astype(np.uint8))
         stays = np.bincount(pieces[~hole], minlength=count) > 0
         stays[0] = True
-        if kind == HAIR and count > 1:
+        if kind not in WORN and count > 1:
             stays[1 + boxes[1:, cv2.CC_STAT_AREA].argmax()] = True
         for piece in np.flatnonzero(~stays):
             if changed is layout:

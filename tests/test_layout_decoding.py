@@ -90,7 +90,7 @@ class TestSmallPartsOfHiddenFaces:
 
 class TestWithoutIslands:
     SKIN, HAIR = CLASSES.index("skin"), CLASSES.index("hair")
-    HAT, EARRING = CLASSES.index("hat"), CLASSES.index("earring")
+    HAT, EARRING, EYE = (CLASSES.index(name) for name in ("hat", "earring", "left eye"))
 
     @pytest.fixture
     def layout(self):
@@ -134,3 +134,9 @@ class TestWithoutIslands:
         guessed = without_islands(layout, np.ones((40, 40), bool))
         assert (guessed[:8] == self.HAIR).all()
         assert (guessed[8:] == self.SKIN).all()
+
+    def test_a_fleck_beside_the_eye_goes_and_the_eye_stays(self, layout, hole):
+        layout[16:20, 10:20] = self.EYE
+        flecked = layout.copy()
+        flecked[23:25, 14:16] = self.EYE
+        assert np.array_equal(without_islands(flecked, hole), layout)
