@@ -26,9 +26,10 @@ from gradio.utils import get_upload_folder
 from PIL import EpsImagePlugin, Image
 
 from faceinpaint import FaceInpainter
-from faceinpaint.alignment import FaceFrame
+from faceinpaint.alignment import FACE_SIZE, FaceFrame
+from faceinpaint.baselines import BASELINES
 from faceinpaint.examples import read_examples
-from faceinpaint.layout_editing import EDITS, fill_region, widen_hole
+from faceinpaint.layout_editing import EDITS, edit_layout, fill_region, widen_hole
 from faceinpaint.masks import grown_part, lower_half, random_mask, resize_mask
 from faceinpaint.page.blocks import Blocks
 from faceinpaint.page.editors import (
@@ -45,7 +46,17 @@ from faceinpaint.page.errors import in_plain_words
 from faceinpaint.page.events import after_sending, on, on_download, on_model, unlock
 from faceinpaint.page.looks import LOOKS
 from faceinpaint.page.temporary_files import delete_old_files, own_folder
-from faceinpaint.page.visits import PHOTO, PLACES, Attempt, Press, Visit, fit, hidden_share
+from faceinpaint.page.visits import (
+    HOLE,
+    OVERLAY,
+    PHOTO,
+    PLACES,
+    Attempt,
+    Press,
+    Visit,
+    fit,
+    hidden_share,
+)
 from faceinpaint.photos import MAX_PIXELS, Photo, read_layout_file, read_mask
 from faceinpaint.pipeline import MAX_VARIATIONS
 from faceinpaint.semantics import CLASSES, layout_to_picture
@@ -435,14 +446,15 @@ class Page:
 
         drawn = [self.visit, self.sent_photo]
         mask_parts = [self.visit, self.editor, self.unread, self.hidden]
+        presses = {self.surprise: self.randomize_mask}
         for name, button in zip(PART_HOLES, self.parts, strict=True):
-            handler = functools.partial(self.toggle_part, name)
+            presses[button] = functools.partial(self.toggle_part, name)
+        for button, handler in presses.items():
             sent = after_sending(button.click, self.editor, self.sent_photo, lock=PHOTO_WORK)
             hidden = on_model(sent, handler, [*drawn, self.aligned], mask_parts, wait_on=self.hidden)
             unlock(hidden, PHOTO_WORK)
-        for button, handler in ((self.invert, self.invert_mask), (self.surprise, self.randomize_mask)):
-            sent = after_sending(button.click, self.editor, self.sent_photo, lock=PHOTO_WORK)
-            unlock(on(sent, handler, drawn, mask_parts), PHOTO_WORK)
+        sent = after_sending(self.invert.click, self.editor, self.sent_photo, lock=PHOTO_WORK)
+        unlock(on(sent, self.invert_mask, drawn, mask_parts), PHOTO_WORK)
         sent = after_sending(self.save.click, self.editor, self.sent_photo)
         on_download(sent, self.save_mask, drawn, self.mask_file)
         on(self.clear.click, self.clear_mask, self.visit, mask_parts)
@@ -622,11 +634,16 @@ class Page:
         visit = read_painting(visit, painting)
         return self._show_mask(replace(visit, mask=~visit.mask))
 
-    def randomize_mask(self, visit, painting):
-        """Hide a random part of the picture."""
-        visit = read_painting(visit, painting)
-        mask = random_mask(np.random.default_rng(), 256, low=0.1, high=0.5)
-        return self._show_mask(replace(visit, mask=resize_mask(mask, *visit.mask.shape[::-1])))
+    def randomize_mask(self, visit, painting, aligned):
+        """Hide a random part of the face; of the picture where no face is found."""
+        visit = read_painting(visit, painting).with_face(align=not aligned)
+        mask = random_mask(np.random.default_rng(), FACE_SIZE, low=0.1, high=0.5)
+        height, width = visit.mask.shape
+        try:
+            visit = self._find_face(visit)
+        except gr.Error:  # there is none
+            return self._show_mask(replace(visit, mask=resize_mask(mask, width, height)))
+        return self._show_mask(replace(visit, mask=visit.face[1].area_in_photo(mask, width, height)))
 
     def clear_mask(self, visit):
         """Show everything again."""
@@ -718,7 +735,7 @@ class Page:
 
     def press_edit(self, name, visit, painting, seed, count, unread=False):
         """Change the layout by a ready-made edit and paint the face again."""
-        layout = EDITS[name](read_layout(painting))
+        layout = edit_layout(name, read_layout(painting), visit.attempt.unedited.layout)
         if (layout == visit.attempt.layout).all():
             raise ValueError(f"“{name}” would change nothing here.")
         return self._render(visit, layout, seed, count, name.lower(), unread)
@@ -730,6 +747,8 @@ class Page:
         """
         attempt = visit.attempt
         origin, before = attempt.unedited, visit.mask
+        if (layout == origin.layout).all():
+            edit = "as planned"
         hole = visit.mask_of(origin)
         wider = widen_hole(hole, origin.layout, layout, attempt.frames[0])
         # What is no longer widened is the photo's again; what was painted since is for the next "Restore".
@@ -774,14 +793,15 @@ class Page:
 
     def _show_attempt(self, visit):
         attempt = visit.attempt
+        left = visit.left if visit.left in visit.pictures else PHOTO
         return {
-            **self._show_views(visit, PHOTO, attempt.title),
+            **self._show_views(visit, left, attempt.title),
             self.view: FACE if visit.close_up else WHOLE,
             self.notes: attempt.notes,
             self.hidden: hidden_share(visit.mask, attempt.layout, attempt.frames[0]),
             self.attempts: self._thumbnails(visit),
             self.layout: layout_canvas(attempt.layout),
-            self.left: gr.Dropdown(visit.pictures, value=PHOTO),
+            self.left: gr.Dropdown(visit.pictures, value=left),
             self.right: gr.Dropdown(visit.pictures, value=attempt.title),
             self.sheet: gr.Image(visible=False),
             self.files: gr.File(visible=False),
@@ -828,7 +848,7 @@ class Page:
     def compare(self, visit, left, right):
         """Put two pictures into the slider."""
         files = tuple(preview_file(visit.picture(name)) for name in (left, right))
-        return {self.visit: visit, self.slider: files}
+        return {self.visit: replace(visit, left=left), self.slider: files}
 
     def save_result(self, visit):
         """Hand out the restored photo, as large as the photo is."""
@@ -837,7 +857,10 @@ class Page:
     def show_sheet(self, visit):
         """Put all pictures on one sheet."""
         path = temporary_file("sheet.png")
-        sheet = comparison_sheet({name: visit.picture(name) for name in visit.pictures})
+        number = visit.attempt.title.split()[0]
+        # Of several attempts each may have a hole of its own; these show that of the one that is chosen.
+        of_chosen = {name: f"{name} · {number}" for name in (HOLE, OVERLAY, *BASELINES)}
+        sheet = comparison_sheet({of_chosen.get(name, name): visit.picture(name) for name in visit.pictures})
         replace(Photo.of(sheet), edited=True).save(path)
         return {self.visit: visit, self.sheet: gr.Image(str(path), visible=True)}
 

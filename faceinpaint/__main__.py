@@ -1,4 +1,4 @@
-"""The command line, `python -m faceinpaint COMMAND`: restore, evaluate, benchmark, label, train, ablate."""
+"""The command line, `python -m faceinpaint COMMAND`: use the model, measure it, train it."""
 
 import argparse
 import sys
@@ -25,7 +25,7 @@ def main(arguments=None):
         ("restore", "restore a photo, or a folder of photos", _add_restore_arguments, restore),
         ("examples", "restore the page's examples anew", examples.add_arguments, examples.main),
         ("evaluate", "measure on faces and masks", evaluation.add_arguments, evaluation.main),
-        ("benchmark", "measure how faces are found and put back", benchmark.add_arguments, benchmark.main),
+        ("benchmark", "measure how faces are found, and how fast", benchmark.add_arguments, benchmark.main),
         ("label", "label faces by Stage 1", command.add_label_arguments, command.label_command),
         ("train", "train the prior or a stage", command.add_train_arguments, command.train_command),
         ("ablate", "measure what each idea is worth", ablation.add_arguments, ablation.main),
@@ -87,6 +87,7 @@ def _mask_of(photo, folder):
 
 def _restore_file(inpainter, photo, mask, out, name, options, layout_out):
     """Restore one photo; `out` is a picture to write, or a folder for one called `name` and a suffix."""
+    given = {Path(path).resolve() for path in (photo, mask, options.layout) if path}
     photo = photos.Photo.open(photo)
     if out.is_dir():
         out = out / f"{name}{photo.suffix}"
@@ -94,6 +95,9 @@ def _restore_file(inpainter, photo, mask, out, name, options, layout_out):
         [_numbered(Path(path), number) for path in (out, layout_out) if path]
         for number in range(1, options.variations + 1)
     ]
+    for path in sum(paths, []):
+        if path.resolve() in given:
+            raise ValueError(f"{path} would be written over, and it is needed. Choose another name for -o.")
     # Only the first were named by the user: what goes by the further names may be another's.
     for path in sum(paths[1:], []):
         if path.exists():

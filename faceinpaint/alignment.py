@@ -667,13 +667,12 @@ def hidden_in(hidden, matrix, width, height):
     return warp(hidden, matrix, width, height) > 1e-3
 
 
-def warp(source, matrix, width, height, hidden=None):
+def warp(source, matrix, width, height, hidden=None, interpolation=cv2.INTER_CUBIC):
     """Resample H x W (x C) `source` along the similarity `matrix` to a width x height picture.
 
-    The filter is bicubic, after a box that shrinks; bilinear where pixels are means of 3 x 3 samples or more,
-    which is as good there and three times as fast. Bicubic weights may be negative: a bool mask comes out as
+    The filter is bicubic, after a box that shrinks. Bicubic weights may be negative: a bool mask comes out as
     the amount of what they add up to. Where nothing moves, `source` itself is the result. `hidden` pixels,
-    H x W bool, count as black.
+    H x W bool, count as black. Another `interpolation` is for pictures that need not be as sharp.
     """
     if source.shape[:2] == (height, width) and np.array_equal(matrix, np.eye(2, 3)):
         return source if hidden is None else _blacken(source, hidden)
@@ -703,7 +702,7 @@ def warp(source, matrix, width, height, hidden=None):
     first = linear @ np.full(2, 0.5 / samples - 0.5) + inverse[:, 2]
     to_source = np.column_stack([linear / (samples * shrink), (first - start + 0.5) / shrink - 0.5])
     fine = cv2.warpAffine(source, to_source, (width * samples, height * samples),
-                          flags=(cv2.INTER_CUBIC if samples < 3 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP,
+                          flags=interpolation | cv2.WARP_INVERSE_MAP,
                           borderMode=cv2.BORDER_REFLECT)  # fmt: skip
     if fine.dtype == np.float32:
         fine = np.abs(fine)  # a mask's negative sums count, too

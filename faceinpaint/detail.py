@@ -123,7 +123,7 @@ _LARGEST_PULL = 0.75
 _SHARP_MARGIN = 24
 """So far around the hole edges are steepened, too: `match_edge` looks 21 pixels off."""
 
-_STRIP = 256
+_ROWS_AT_ONCE = 256
 """Rows of the photo that are worked on at once: a large photo's index arrays would not fit otherwise."""
 
 
@@ -490,8 +490,8 @@ def _without_grain(photo, grain, hole, layout):
         limits[kind], gains[kind] = _grain_to_carry(*counts[:, kind])
     kinds[hole] = 255
     result = np.empty_like(photo)
-    for top in range(0, len(photo), _STRIP):
-        strip = slice(top, top + _STRIP)
+    for top in range(0, len(photo), _ROWS_AT_ONCE):
+        strip = slice(top, top + _ROWS_AT_ONCE)
         limit, gain = (cv2.merge(3 * [cv2.LUT(kinds[strip], values)]) for values in (limits, gains))
         carried = np.clip(grain[strip], -limit, limit) * (gain / _GRAIN_STEPS)
         result[strip] = cv2.subtract(photo[strip], carried, dtype=cv2.CV_8U)
@@ -598,8 +598,8 @@ def carry_detail(photo, seen, painted, hole, sources, frame):
     steps = np.rint(sources @ frame.inverse[:, :2].T).astype(np.int32)
     result = painted.copy()
     height, width = hole.shape
-    for top in range(0, height, _STRIP):
-        y, x = np.nonzero(hole[top : top + _STRIP])
+    for top in range(0, height, _ROWS_AT_ONCE):
+        y, x = np.nonzero(hole[top : top + _ROWS_AT_ONCE])
         y += top
         cell = np.rint(frame.to_frame(np.column_stack([x, y]))).astype(np.int32) // CELL
         cell = np.clip(cell, 0, len(sources) - 1)

@@ -168,6 +168,27 @@ EDITS = {
 }
 """The ready-made edits by the name that a user sees; each takes a layout and returns a new one."""
 
+_TAKES_OFF = {"Glasses off": "eyeglasses", "Shorter hair": "hair"}
+
+
+def edit_layout(name, layout, original):
+    """One of `EDITS`; but what was put on since comes off first, and what it covered comes back.
+
+    Args:
+        name: the edit's.
+        layout: H x W class ids.
+        original: H x W class ids, the layout before it was edited.
+
+    Returns:
+        H x W class ids.
+    """
+    if name in _TAKES_OFF:
+        kind = _ID[_TAKES_OFF[name]]
+        put_on = (layout == kind) & (original != kind)
+        if put_on.any():
+            return np.where(put_on, original, layout)
+    return EDITS[name](layout)
+
 
 def fill_region(layout, old, new):
     """Give all pixels of class `old` the class `new`; ValueError if there are none."""

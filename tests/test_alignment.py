@@ -17,6 +17,7 @@ from faceinpaint.alignment import (
     share_hole,
     warp_to_frame,
 )
+from faceinpaint.evaluation.texture import octave_power
 from faceinpaint.face_detector import DetectedFace, DetectorUnavailable, FaceDetector
 from faceinpaint.semantics import PALETTE, picture_to_layout
 
@@ -344,6 +345,27 @@ def validation_faces(count):
         return [np.array(Image.open(io.BytesIO(tar.extractfile(n).read())).convert("RGB")) for n in names]
 
 
+@pytest.mark.parametrize("step", [1, 2.05, 4.1])
+def test_a_face_keeps_its_fine_structure_when_it_is_brought_into_its_frame(step):
+    size = round(128 * step)
+    spectrum = np.fft.fft2(np.random.default_rng(0).standard_normal((size + 40, size + 40)))
+    frequency = np.hypot(np.fft.fftfreq(size + 40)[:, None], np.fft.fftfreq(size + 40))
+    noise = np.fft.ifft2(spectrum / np.maximum(frequency, 1 / size)).real  # as the structure of photos
+    photo = np.clip(128 + 30 * noise / noise.std(), 0, 255).round().astype(np.uint8)[..., None].repeat(3, 2)
+    middle = (size + 39) / 2
+    to_frame = turned(3, 1 / step, (63.5, 63.5))
+    to_frame[:, 2] -= to_frame[:, :2] @ (middle, middle)
+    aligned, _ = warp_to_frame(photo, np.zeros(photo.shape[:2]), FaceFrame(to_frame, 128))
+    small = Image.fromarray(photo).resize((round((size + 40) / step),) * 2, Image.Resampling.LANCZOS)
+
+    def finest(picture):
+        grey = np.asarray(picture)[..., 0].astype(float)
+        corners = [(y, x) for y in (16, 48, 80) for x in (16, 48, 80)]
+        return octave_power([grey[y : y + 32, x : x + 32] for y, x in corners])[:, 3].mean()
+
+    assert 0.75 < finest(aligned) / finest(small) < 1.3
+
+
 @needs_shared
 def test_yunet_finds_faces_at_any_scale_and_tilt():
     detector = FaceDetector(YUNET)
@@ -369,6 +391,22 @@ def test_yunet_finds_faces_at_any_scale_and_tilt():
             error = np.linalg.norm(frame.to_frame(place(matrix, points)) - FFHQ_POINTS, axis=1).mean() / 64
             good += error < 0.06
     assert good >= 0.95 * len(faces)
+
+
+@needs_shared
+def test_yunet_looks_closely_once_at_an_upright_face_and_twice_at_a_tilted_one(monkeypatch):
+    detector = FaceDetector(YUNET)
+    looks = []
+    look = detector._look
+    monkeypatch.setattr(detector, "_look", lambda *arguments: looks.append(1) or look(*arguments))
+    face = cv2.copyMakeBorder(validation_faces(1)[0], 64, 64, 64, 64, cv2.BORDER_REFLECT_101)
+    counts = []
+    for degrees in (0, 30):
+        turn = cv2.getRotationMatrix2D((191.5, 191.5), degrees, 1)
+        detector.detect(cv2.warpAffine(face, turn, (384, 384), borderMode=cv2.BORDER_REFLECT_101))
+        counts.append(len(looks) - sum(counts))
+    # The first one finds the face; a close look is a plain and a mirrored one.
+    assert counts == [1 + 2, 1 + 4]
 
 
 @needs_shared

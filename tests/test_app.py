@@ -15,7 +15,7 @@ import pytest
 from gradio.state_holder import StateHolder
 from PIL import Image
 
-from faceinpaint.alignment import FaceFrame
+from faceinpaint.alignment import FaceFrame, NoFaceFound
 from faceinpaint.page import blocks, visits
 from faceinpaint.page.editors import layout_canvas, read_painting
 from faceinpaint.photos import Photo
@@ -156,7 +156,7 @@ def test_page_names_its_endpoints_and_is_queued(app, page):
     public = {fn.api_name for fn in page.blocks.fns.values() if fn.api_visibility == "public"}
     assert public == {"restore", "predict_layout", "render_layout"}
     model_events = [fn for fn in page.blocks.fns.values() if fn.concurrency_id == "model"]
-    assert len(model_events) == 10 + len(app.PART_HOLES) + len(app.EDITS)
+    assert len(model_events) == 11 + len(app.PART_HOLES) + len(app.EDITS)
     assert all(fn.queue and fn.concurrency_limit == 1 for fn in model_events)
     assert page.blocks.delete_cache == (300, 3000)
 
@@ -197,13 +197,22 @@ class TestMask:
         )
         assert "stretched" in told[0]
 
-    def test_can_be_inverted_cleared_and_drawn_at_random(self, page, visit):
+    def test_can_be_inverted_and_cleared(self, page, visit):
         inverted = page.invert_mask(visit, painting(visit))
         np.testing.assert_array_equal(inverted[page.visit].mask, ~box_mask())
         shown = np.asarray(inverted[page.editor]["layers"][0].getchannel("A")) > 0
         np.testing.assert_array_equal(shown, ~box_mask())
         assert not page.clear_mask(inverted[page.visit])[page.visit].mask.any()
-        assert 0.05 < page.randomize_mask(visit, painting(visit))[page.visit].mask.mean() < 0.6
+
+    def test_a_random_one_lies_in_the_face_if_there_is_one(self, page, visit, app, model, monkeypatch):
+        small = FaceFrame.square(20, 15, 12)
+        monkeypatch.setattr(FaceFrame, "whole", lambda *size: small)
+        mask = page.randomize_mask(visit, painting(visit), False)[page.visit].mask
+        assert mask.sum() > 5 and not mask[:8].any() and not mask[22:].any()
+        nobody = FakeInpainter(NoFaceFound("No face was found."))
+        monkeypatch.setattr(app, "load_inpainter", lambda: nobody)
+        mask = page.randomize_mask(visit, painting(visit), False)[page.visit].mask
+        assert 0.05 < mask.mean() < 0.6
 
     def test_a_part_is_added_and_taken_away_again(self, page, visit, model):
         updates = page.toggle_part("Mouth", visit, painting(visit), False)
@@ -245,7 +254,8 @@ class TestRestore:
         # A photo is aligned unless the visitor says that it already is.
         assert model.calls[-1].align
         titles = [attempt.title for attempt in shown[page.visit].attempts]
-        assert titles == [f"{i} · seed 0, variation {i}" for i in (1, 2, 3)]
+        assert titles == ["1 · restored", "2 · another face", "3 · another face"]
+        assert shown[page.visit].attempts[2].notes.endswith("Seed 0, variation 3.")
         chosen = page.return_to(shown[page.visit], SimpleNamespace(index=2))
         assert pixels(chosen[page.result])[10, 15].tolist() == [2, 2, 2]
         # Each has its own layout, which repainting starts from and "Undo my changes" brings back.
@@ -261,14 +271,15 @@ class TestRestore:
         shown = page.press_others(replace(visit, mask=~visit.mask))
         visit = shown[page.visit]
         titles = [attempt.title for attempt in visit.attempts[1:]]
-        assert titles == [f"{i} · seed 5, variation {i}" for i in (2, 3, 4)]
+        assert titles == [f"{i} · another face" for i in (2, 3, 4)]
         assert visit.attempt.title == titles[0] and shown[page.seed] == 5
         assert np.array_equal(visit.mask, ~box_mask()) and np.array_equal(model.calls[-1].mask, box_mask())
         assert np.array_equal(visit.mask_of(visit.attempt), box_mask())
         assert model.calls[-1].frames is first.frames
         # Again, and there are three more.
         again = page.press_others(visit)[page.visit]
-        assert again.attempt.title == "5 · seed 6, variation 2"
+        assert again.attempt.title == "5 · another face"
+        assert again.attempt.notes.endswith("Seed 6, variation 2.")
 
     def test_a_face_that_was_pointed_out_is_the_one_restored(self, page, visit, model):
         for click in ((15, 10), (25, 10), (20, 18)):
@@ -403,6 +414,15 @@ class TestLayout:
         with pytest.raises(ValueError, match="“Glasses off” would change nothing here"):
             page.press_edit("Glasses off", visit, repainted(LAYOUT), 0, 1)
 
+    def test_what_an_edit_put_on_comes_off_again_with_what_was_there_beneath(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        visit = page.press_edit("Glasses on", visit, repainted(LAYOUT), 0, 1)[page.visit]
+        worn = visit.attempt.layout
+        assert (worn == CLASSES.index("eyeglasses")).any()
+        visit = page.press_edit("Glasses off", visit, repainted(worn), 0, 1)[page.visit]
+        assert np.array_equal(model.calls[-1].layout, LAYOUT)
+        assert np.array_equal(visit.mask, box_mask())
+
     def test_a_region_is_filled(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
         skin, hat = CLASSES.index("skin"), CLASSES.index("hat")
@@ -424,7 +444,7 @@ class TestLayout:
         assert shown[page.layout] == gr.skip()
         assert shown[page.visit].mask.sum() > box_mask().sum()
         shown = page.follow_strokes(shown[page.visit], repainted(second), True, 3)
-        assert [each.title for each in shown[page.visit].attempts] == ["1 · seed 0", "2 · repainted"]
+        assert [each.title for each in shown[page.visit].attempts] == ["1 · restored", "2 · repainted"]
         assert np.array_equal(model.calls[-1].layout, second) and model.calls[-1].seed == 3
         # The hole no longer is as wide as the stroke that was undone.
         for mask in (model.calls[-1].mask, shown[page.visit].mask, strokes_of(shown[page.editor])):
@@ -436,7 +456,7 @@ class TestLayout:
         # So it is after going back to an earlier one.
         back = page.return_to(last, SimpleNamespace(index=1))[page.visit]
         last = page.follow_strokes(back, repainted(LAYOUT), True, 3)[page.visit]
-        assert last.attempt.title == "5 · repainted"
+        assert last.attempt.title == "5 · as planned"
 
     def test_the_face_follows_only_what_is_new_and_whole(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
@@ -549,6 +569,15 @@ class TestCompare:
         assert (before[hole] == photo[hole]).all() == (left == "Photo")
         np.testing.assert_array_equal(after, visit.restored(visit.attempt).rgb)
 
+    def test_the_left_side_stays_as_the_visitor_chose_it(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        visit = page.compare(visit, "Telea", visit.attempt.title)[page.visit]
+        shown = page.press_others(visit)
+        assert shown[page.left].value == "Telea"
+        assert shown[page.right].value == shown[page.visit].attempt.title
+        telea, _ = map(pixels, page.compare(visit, "Telea", "Photo")[page.slider])
+        np.testing.assert_array_equal(pixels(shown[page.slider][0]), telea)
+
     def test_the_overlay_shows_the_layouts_colours(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
         overlay, _ = map(pixels, page.compare(visit, "Layout over the photo", "Photo")[page.slider])
@@ -620,7 +649,7 @@ class TestExamples:
         np.testing.assert_array_equal(asked.mask, made.mask)
         np.testing.assert_array_equal(asked.frames[0].matrix, made.frames[0].matrix)
         assert again[page.seed] == made.seed and again[page.query] == back[page.query]
-        assert again[page.visit].attempt.title == "2 · seed 1, variation 3"
+        assert again[page.visit].attempt.title == "2 · another face"
         # A repainted one cannot be told by an address, nor one with the face elsewhere.
         edited = page.press_edit("Longer hair", visit, repainted(LAYOUT), 0, 1)
         assert not edited[page.query] and not edited[page.share].visible

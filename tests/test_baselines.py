@@ -56,6 +56,15 @@ def test_a_large_hole_is_filled_as_a_smaller_one_is(monkeypatch):
     assert len(np.unique(fill_plainly(image, np.ones_like(mask)))) == 1
 
 
+def test_the_few_pixels_known_within_a_large_hole_count(monkeypatch):
+    image = np.full((120, 160, 3), 60, np.uint8)
+    mask = np.ones((120, 160), bool)
+    mask[30:90:6, 40:120:6] = False  # a fourth of a cell at most
+    image[~mask] = 200
+    monkeypatch.setattr(baselines, "_MOST_HIDDEN", 5000)
+    assert fill_plainly(image, mask)[40:80, 50:110].min() > 190
+
+
 def test_a_mask_of_another_size_is_refused():
     with pytest.raises(ValueError, match="height and width"):
         telea(IMAGE, np.zeros((52, 40), dtype=bool))

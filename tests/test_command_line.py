@@ -69,6 +69,16 @@ def restore(*arguments):
 
 
 class TestRestore:
+    @pytest.mark.parametrize(
+        "outputs",
+        [("-o", "photo.png"), ("-o", "mask.png"), ("-o", "."), ("-o", "new.png", "--layout-out", "mask.png")],
+    )
+    def test_nothing_that_was_given_is_written_over(self, folder, loaded, capsys, outputs):
+        before = [Path(name).read_bytes() for name in ("photo.png", "mask.png")]
+        sentence = refuse(capsys, "restore", "photo.png", "--mask", "mask.png", "--aligned", *outputs)
+        assert "would be written over" in sentence
+        assert [Path(name).read_bytes() for name in ("photo.png", "mask.png")] == before
+
     def test_a_photo(self, folder, checkpoint):
         # The only test of this class that loads the networks from files.
         arguments = "photo.png", "--mask", "mask.png", "--checkpoint", checkpoint

@@ -5,6 +5,7 @@ import pytest
 from faceinpaint.alignment import FaceFrame
 from faceinpaint.detail import (
     CELL,
+    _grain_to_carry,
     carry_detail,
     enlarge,
     even_skin,
@@ -239,7 +240,7 @@ def test_only_grain_is_softened_and_hidden_pixels_have_no_say(unknown, photo):
     np.testing.assert_array_equal(soften(hidden, plain, unknown, layout)[~unknown], soft[~unknown])
 
 
-@pytest.mark.parametrize("noise", [6, 20])
+@pytest.mark.parametrize("noise", [1, 6, 20])
 def test_the_hole_of_a_noisy_photo_gets_the_grain_that_it_lacks(unknown, noise):
     layout = np.ones((256, 256), np.uint8)
     rng = np.random.default_rng(0)
@@ -254,6 +255,25 @@ def test_the_hole_of_a_noisy_photo_gets_the_grain_that_it_lacks(unknown, noise):
     assert 0.7 < grain(np.full_like(photo, 120)) < 1.1
     as_noisy = (120 + noise * rng.standard_normal((256, 256, 3))).round().astype(np.uint8)
     assert grain(as_noisy) == pytest.approx(as_noisy[unknown].std() / noise)
+    # What is hidden stays as it is.
+    less_noisy = (120 + noise / 2 * rng.standard_normal((256, 256, 3))).round().astype(np.uint8)
+    np.testing.assert_array_equal(soften(photo, less_noisy, unknown, layout)[unknown], photo[unknown])
+
+
+def test_a_kind_that_is_not_hidden_gives_no_grain(unknown, photo):
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    layout[:30] = CLASSES.index("hat")
+    assert not unknown[:30].any()
+    soft = soften(photo, np.full_like(photo, 120), unknown, layout)
+    np.testing.assert_array_equal(soft[:30], photo[:30])
+    assert (soft != photo)[30:][~unknown[30:]].mean() > 0.5
+
+
+def test_grain_is_not_amplified_without_limit():
+    """Half of what is seen is even, so that the median tells of more grain than there is."""
+    seen, none = np.zeros((2, 4096), int)
+    seen[[0, 64]], none[0] = (490, 510), 100
+    assert _grain_to_carry(seen, none) == (128, 1.5)
 
 
 def test_a_colour_photo_keeps_its_colours(unknown, photo):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from faceinpaint.alignment import FaceFrame
-from faceinpaint.layout_editing import EDITS, fill_region, widen_hole
+from faceinpaint.layout_editing import EDITS, edit_layout, fill_region, widen_hole
 from faceinpaint.semantics import CLASSES
 
 ID = {name: index for index, name in enumerate(CLASSES)}
@@ -117,6 +117,15 @@ def test_glasses_go_about_the_eyes_and_come_off_again(layout):
     wearing[120:122, 88:106] = ID["right eye"]
     for name in ("left eye", "right eye"):
         assert area(EDITS["Glasses off"](wearing), name).sum() > 150
+
+
+@pytest.mark.parametrize(("on", "off"), [("Glasses on", "Glasses off"), ("Longer hair", "Shorter hair")])
+def test_what_was_put_on_comes_off_first(layout, on, off):
+    changed = edit_layout(on, layout, layout)
+    assert (changed != layout).any()
+    np.testing.assert_array_equal(edit_layout(off, changed, layout), layout)
+    # Then what was there before does.
+    np.testing.assert_array_equal(edit_layout(off, layout, layout), EDITS[off](layout))
 
 
 def test_a_brow_that_glasses_cut_becomes_the_mirror_image_of_the_other(layout):

@@ -20,6 +20,9 @@ VARIATIONS = 3
 SUBSETS = 100
 """How many random halves of the pictures show the spread of the KID."""
 
+FEWEST = 4
+"""With fewer pictures there are no halves to compare."""
+
 BATCH_SIZE = 16
 
 SHEET_ROWS = 8
@@ -81,6 +84,7 @@ def measure(inpainter, faces, masks, lpips):
                 },
             }
             for name, here in chosen.items()
+            if here.any()
         },
     }
     return Report(
@@ -97,10 +101,14 @@ def measure(inpainter, faces, masks, lpips):
 
 
 def spread_distance(a, b, seed=0):
-    """`kernel_distance` of two sets of N x d features: `mean` and `deviation` over random halves."""
+    """`kernel_distance` of two sets of N x d features: `mean` and `deviation` over random halves.
+
+    Both are None for fewer than `FEWEST`.
+    """
+    if len(a) < FEWEST:
+        return {"mean": None, "deviation": None}
     rng = np.random.default_rng(seed)
-    size = max(2, len(a) // 2)
-    halves = [rng.permutation(len(a))[:size] for _ in range(SUBSETS)]
+    halves = [rng.permutation(len(a))[: len(a) // 2] for _ in range(SUBSETS)]
     distances = [kernel_distance(a[half], b[half]) for half in halves]
     return {"mean": float(np.mean(distances)), "deviation": float(np.std(distances, ddof=1))}
 
@@ -120,6 +128,7 @@ def format_table(results):
     for group, figures in results["groups"].items():
         for name, kid in figures["kid"].items():
             cells = [interval(figures[k], 3) if name == OURS else "" for k in ("between", "to_truth")]
-            distance = f"{kid['mean']:.3g} ± {kid['deviation']:.2g}"
+            known = kid["mean"] is not None
+            distance = f"{kid['mean']:.3g} ± {kid['deviation']:.2g}" if known else "–"
             rows.append([group, str(figures["samples"]), name, *cells, distance])
     return markdown_table(header, rows)

@@ -87,8 +87,8 @@ def measure(inpainter, faces, masks, lpips):
     summaries = {name: _summarize(figures[name]) for name in order if name in figures}
     everybody = summaries["everybody"]
     for summary in summaries.values():
-        error, mean_error = (1 - group["accuracy"]["mean"] for group in (summary, everybody))
         summary["lpips_of_mean"] = _ratio(summary["lpips"]["mean"], everybody["lpips"]["mean"])
+        error, mean_error = (_error(group["accuracy"]["mean"]) for group in (summary, everybody))
         summary["layout_error_of_mean"] = _ratio(error, mean_error)
     results = about(inpainter, faces, len(faces) * len(VERSIONS)) | {
         "limit": LIMIT,
@@ -133,13 +133,19 @@ def format_table(results):
 
 def _summarize(figures):
     distances, matrices = zip(*figures, strict=True)
+    # A face may be labelled, but not in its hole.
+    matrices = [matrix for matrix in matrices if matrix.counts.any()]
     return {
         "samples": len(figures),
         "lpips": mean_and_half_width(distances),
         "accuracy": mean_and_half_width([matrix.accuracy for matrix in matrices]),
-        "mean_iou": bootstrap(np.stack([matrix.counts for matrix in matrices]), mean_iou),
+        "mean_iou": bootstrap(np.array([matrix.counts for matrix in matrices]), mean_iou),
     }
 
 
+def _error(accuracy):
+    return None if accuracy is None else 1 - accuracy
+
+
 def _ratio(value, mean):
-    return value / mean if mean else None
+    return value / mean if mean and value is not None else None

@@ -105,7 +105,7 @@ def measure(inpainter, faces, masks, second=None):
         `samples`; `mean_iou` and `accuracy`, of what is read in the edited area against the edited layout;
         `ignored_mean_iou`, the same of the picture painted before the edit, which is what a network that
         ignores edits would get; `outside`, the mean absolute difference in grey levels (0 to 255) between the
-        two pictures in the rest of the hole.
+        two pictures in the rest of the hole, but for `WIDENING` pixels around the edited area.
 
     Raises:
         ValueError: no mask of 20-40%, or the second parser cannot be loaded.
@@ -137,9 +137,9 @@ def measure(inpainter, faces, masks, second=None):
         "The reader parses the painted picture without a hole: mean IoU over the classes that the "
         "edited layout has in the edited area (all edits' pixels taken together), goal "
         f"{GOAL:.2f}, and beside it what the picture painted before the edit gets. "
-        "Outside: mean absolute difference of the two pictures in the rest of the hole. ± half of the 95% "
-        "confidence interval, by bootstrap over edits for the mean IoU. Stage 2 is not trained on the edits "
-        "of brows and hairline."
+        "Outside: mean absolute difference of the two pictures in the rest of the hole, but for "
+        f"{WIDENING} pixels around the edited area. ± half of the 95% confidence interval, by bootstrap over "
+        "edits for the mean IoU. Stage 2 is not trained on the edits of brows and hairline."
     )
     if second:
         explanation += f" The second parser is Stage 1 of `{second}`."

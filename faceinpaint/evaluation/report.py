@@ -120,7 +120,12 @@ def picture_sheet(rows):
 
     Returns:
         PIL RGB image.
+
+    Raises:
+        ValueError: there is no row.
     """
+    if not rows:
+        raise ValueError("No picture could be measured, so there is none for the sheet.")
     height, width = next(iter(rows[0].values())).shape[:2]
     header = 24
     canvas = Image.new("RGB", (len(rows[0]) * width, header + len(rows) * height), "white")

@@ -85,14 +85,16 @@ def measure(inpainter, faces, masks):
         `methods`, by name a list of the power ratio in each of `OCTAVES`, `mean` and `half_width`.
 
     Raises:
-        ValueError: no mask of 20-40% or of 40-60%.
+        ValueError: a face has no label map, or no mask is of 20-40% or of 40-60%.
     """
+    if not faces.labelled.all():
+        raise ValueError("--measure texture needs a label map for each face.")
     pairs = pair_bands(masks, len(faces), BANDS)
     # By class one row a picture: the true power and each method's, summed over patches.
     powers = {name: [] for name in CLASSES_MEASURED}
     counts = dict.fromkeys(CLASSES_MEASURED, 0)
     rows = []
-    for face, mask, band in tqdm(pairs, desc="restoring", unit="picture"):
+    for face, mask, _ in tqdm(pairs, desc="restoring", unit="picture"):
         image, hole, labels = faces.images[face].numpy(), masks[mask].numpy(), faces.labels[face].numpy()
         places = {name: find_patches(hole, labels == CLASSES.index(name)) for name in CLASSES_MEASURED}
         if not any(map(len, places.values())):
@@ -104,7 +106,7 @@ def measure(inpainter, faces, masks):
                 powers[name].append(
                     [_power(picture, corners).sum(0) for picture in (image, *pictures.values())]
                 )
-        if band == BANDS[-1] and len(rows) < SHEET_ROWS:
+        if len(rows) < SHEET_ROWS:
             rows.append({"input": hide(image, hole, 255), **pictures, "truth": image})
     results = about(inpainter, faces, len(pairs)) | {
         "goal": GOAL,

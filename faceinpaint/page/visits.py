@@ -86,6 +86,7 @@ class Visit:
     attempts: tuple = ()
     chosen: int = 0
     close_up: bool = False  # show the face instead of the whole photo
+    left: str = PHOTO  # name of the picture on the left side of the comparison
     made: int = 0  # attempts in all, those included that are no longer kept
 
     @property
@@ -149,24 +150,25 @@ class Visit:
         Args:
             results: list of `pipeline.Result`, one for each variation.
             press: `Press`.
-            notes: sentences to show with them.
+            notes: sentences to show with them; seed and variation are added.
             link: see `Attempt`; the number of the variation is added.
         """
-        numbered = len(results) > 1 or press.variation > 1 and not press.origin
         attempts = []
         for number, result in enumerate(results):
             variation = press.variation + number
-            title = f"{self.made + number + 1} · {press.edit or f'seed {press.seed}'}"
+            made_by = press.edit or ("restored" if variation == 1 else "another face")
+            if press.edit and len(results) > 1:
+                made_by += f", variation {variation}"
             attempts.append(
                 Attempt.of(
                     result.photo,
                     press.mask,
                     result.frames,
-                    title=title + (f", variation {variation}" if numbered else ""),
+                    title=f"{self.made + number + 1} · {made_by}",
                     layout=result.layout,
                     seed=press.seed,
                     variation=variation,
-                    notes=" ".join(notes),
+                    notes=" ".join([*notes, f"Seed {press.seed}, variation {variation}."]),
                     link=link and f"{link}{variation}",
                     origin=press.origin,
                     by_strokes=press.by_strokes,

@@ -36,7 +36,7 @@ class Painter:
 @pytest.fixture
 def faces():
     images = torch.randint(0, 256, (8, 40, 40, 3), generator=torch.Generator().manual_seed(0)).byte()
-    images[:, :24] = 103
+    images[:, :24] = 101
     return Faces(list("abcdefgh"), images, images[..., 0], images[..., 0] > 0)
 
 
@@ -54,12 +54,25 @@ def test_variations_differ_by_their_distance_inside_the_hole(faces):
     }
     for group in groups.values():
         assert group["between"]["mean"] == pytest.approx((6 + 6 + 12) / 3)
-        assert group["to_truth"]["mean"] == pytest.approx(3)
-    assert "| 20-40% | 4 | faceinpaint | 8.000 ± 0.000 | 3.000 ± 0.000 | " in report.table
+        assert group["to_truth"]["mean"] == pytest.approx(1)
+    assert "| 20-40% | 4 | faceinpaint | 8.000 ± 0.000 | 1.000 ± 0.000 | " in report.table
     assert report.draw().size == (5 * 40, 24 + 8 * 40)
+
+    # The first variation alone is compared with the truth, as a set, too.
+    faces.images[:, :24] = 100
+    exact = measure(Painter(6), faces, MASKS, HoleLpips()).results["groups"]["20-60%"]
+    assert exact["kid"]["faceinpaint"]["mean"] == pytest.approx(0)
+    assert exact["kid"]["Telea"]["mean"] > 1e-6
 
     same = measure(Painter(0), faces, MASKS, HoleLpips()).results["groups"]["20-60%"]
     assert same["between"]["mean"] == 0
+
+
+def test_few_faces_have_no_halves_to_compare(faces):
+    few = Faces(faces.keys[:1], faces.images[:1], faces.labels[:1], faces.valid[:1])
+    report = measure(Painter(6), few, MASKS, HoleLpips())
+    assert list(report.results["groups"]) == ["20-40%", "20-60%"]
+    assert "nan" not in report.table and report.table.count("| – |") == 4
 
 
 def test_identical_sets_are_no_distance_apart():

@@ -70,6 +70,16 @@ def test_a_group_that_is_served_badly_is_flagged():
     assert "do not carry" in report.caption("command")
     assert report.draw().width == 6 * 40
 
+    # A face that is not labelled in its hole has no say in how layouts are read.
+    faces.labels[2][masks[0]] = UNLABELLED
+    report = measure(Unfair(), faces, masks, FakeLpips())
+    assert report.results["groups"]["skin: dark"]["layout_error_of_mean"] == pytest.approx(3)
+    assert "nan" not in report.table
+    # What is read beside the hole does not count.
+    faces.labels[:, 20:] = ID["hat"]
+    again = measure(Unfair(), faces, masks, FakeLpips()).results["groups"]["everybody"]["accuracy"]
+    assert again == report.results["groups"]["everybody"]["accuracy"]
+
     faces.labels[2] = UNLABELLED
     with pytest.raises(ValueError, match="needs a label map for each face"):
         measure(Unfair(), faces, masks, FakeLpips())

@@ -93,6 +93,20 @@ class TestEvaluate:
         assert results["parser"]["accuracy"] == pytest.approx(0.6 + 0.4 / 19, abs=0.02)
         assert results["bands"]["20-40%"]["layout"]["accuracy"] == pytest.approx(0.6 + 0.4 / 19, abs=0.03)
 
+    @pytest.mark.parametrize("wrong_inside", [True, False])
+    def test_layouts_are_measured_inside_the_hole(self, faces, wrong_inside, monkeypatch):
+        inpainter = FakeInpainter(faces)
+        read = inpainter.predict_layout
+
+        def predict_layout(image, mask, align):
+            layout = read(image, mask, align)
+            return np.where(mask == wrong_inside, (layout + 1) % 19, layout) if mask.any() else layout
+
+        monkeypatch.setattr(inpainter, "predict_layout", predict_layout)
+        results = evaluate(inpainter, faces, MASKS, FakeLpips())
+        assert {band["layout"]["accuracy"] for band in results["bands"].values()} == {float(not wrong_inside)}
+        assert results["parser"]["accuracy"] == 1
+
     def test_the_inpainter_never_sees_what_is_hidden(self, faces):
         inpainter = FakeInpainter(faces)
         evaluate(inpainter, faces, MASKS, FakeLpips(), seed=7)

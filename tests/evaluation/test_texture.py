@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from faceinpaint.datasets import Faces
+from faceinpaint.datasets import UNLABELLED, Faces
 from faceinpaint.evaluation.texture import find_patches, measure, octave_power
 
 
@@ -63,6 +63,15 @@ def test_identical_spectra_give_one_and_a_blur_loses_the_top_octave():
     assert hair["methods"]["Telea"][-1]["mean"] < 0.2
     assert report.table.count("1.00 ± 0.00 ✓") == 1
     assert report.draw().width == 4 * 128
+
+    nowhere = measure(Restorer(faces, 0), faces, masks & (torch.arange(128) % 30 > 1))
+    assert "| hair | 0 (0) | faceinpaint | – |" in nowhere.table
+    with pytest.raises(ValueError, match="No picture could be measured"):
+        nowhere.draw()
+    faces.labels[1] = UNLABELLED
+    with pytest.raises(ValueError, match="label map for each face"):
+        measure(Restorer(faces, 0), faces, masks)
+    faces.labels[1] = 13
 
     blurred = measure(Restorer(faces, 1), faces, masks).results["classes"]["hair"]["methods"]["faceinpaint"]
     ratios = [ratio["mean"] for ratio in blurred]

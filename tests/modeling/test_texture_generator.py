@@ -201,6 +201,32 @@ class TestContextualAttention:
         assert (difference[hidden].abs() > 1e-6).float().mean() > 0.9
 
     @torch.inference_mode()
+    def test_it_tells_the_mean_over_heads_and_the_fused_kernel_finds_the_same(
+        self, attention, features, mask
+    ):
+        side = 8 // attention.cell
+        materials = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(1)).softmax(1)
+        batch, holes = torch.cat([features, features.flip(-1)]), torch.cat([mask, mask.flip(-2).roll(4, -1)])
+        told = []
+        for attention.fused_attn in (False, True):
+            found, weights = attention.look(batch, holes, tell=True, materials=materials)
+            told.append((found, weights))
+            shares = weights.sum(2)
+            assert shares.max() <= 1 + 1e-5 and shares[shares > 0].mean() > 0.8
+        for written, fused in zip(*told, strict=True):
+            torch.testing.assert_close(written, fused, atol=1e-5, rtol=1e-4)
+
+    @torch.inference_mode()
+    def test_a_cell_that_is_half_hidden_is_looked_at_half_as_much(self, attention, features, mask):
+        step = 4 * attention.cell
+        half = mask.clone()
+        half[..., : step // 2, :step] = 1
+        whole, halved = (attention.look(features, each, tell=True)[1] for each in (mask, half))
+        row = whole[0].sum(1).argmax()
+        ratio = halved[0, row, 0] / halved[0, row, -1] / (whole[0, row, 0] / whole[0, row, -1])
+        assert ratio == pytest.approx(0.5, abs=0.02)
+
+    @torch.inference_mode()
     def test_what_is_of_one_material_is_looked_at_most(self, attention, features, mask):
         side = 8 // attention.cell
         materials = torch.zeros(1, 2, side, side)
