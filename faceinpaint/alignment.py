@@ -696,7 +696,8 @@ def warp(source, matrix, width, height, hidden=None, interpolation=cv2.INTER_CUB
         source = cv2.copyMakeBorder(source, 0, down, 0, right, cv2.BORDER_REPLICATE)
         small = (source.shape[1] // shrink, source.shape[0] // shrink)
         source = cv2.resize(source, small, interpolation=cv2.INTER_AREA)
-    samples = max(1, math.ceil(step / shrink - 1e-6))
+    # A tenth of a pixel more between two samples shows nowhere, and may save half of them.
+    samples = max(1, math.ceil(step / shrink - 0.1))
 
     linear = inverse[:, :2]
     first = linear @ np.full(2, 0.5 / samples - 0.5) + inverse[:, 2]
