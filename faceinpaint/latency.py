@@ -62,6 +62,7 @@ def step_times(inpainter, photo, mask, repeats):
         "render of an aligned face": lambda: inpainter(face, hole, layout=result.layout, align=False),
         "restore an aligned face": lambda: inpainter(face, hole, align=False),
         "restore the photo": lambda: inpainter(photo, mask),
+        "restore the photo as the page does": lambda: inpainter(photo, mask, beneath=True),
         "render the photo again": lambda: inpainter(photo, mask, layout=result.layout, frames=result.frames),
         **{name: _baseline(method, photo, mask) for name, method in BASELINES.items()},
     }
