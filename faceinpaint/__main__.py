@@ -25,7 +25,7 @@ def main(arguments=None):
         ("restore", "restore a photo, or a folder of photos", _add_restore_arguments, restore),
         ("examples", "restore the page's examples anew", examples.add_arguments, examples.main),
         ("evaluate", "measure on faces and masks", evaluation.add_arguments, evaluation.main),
-        ("benchmark", "measure how faces are found, and how fast", benchmark.add_arguments, benchmark.main),
+        ("benchmark", "measure frames, seams and speed", benchmark.add_arguments, benchmark.main),
         ("label", "label faces by Stage 1", command.add_label_arguments, command.label_command),
         ("train", "train the prior or a stage", command.add_train_arguments, command.train_command),
         ("ablate", "measure what each idea is worth", ablation.add_arguments, ablation.main),

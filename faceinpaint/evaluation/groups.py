@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from ..metrics import layout_agreement, mean_iou
 from ..skin_and_pose import POSES, TONES, groups_of
-from .holes import hide, pair_bands
+from .holes import check_labelled, hide, pair_bands
 from .methods import OURS, restore
 from .report import (
     Report,
@@ -64,8 +64,7 @@ def measure(inpainter, faces, masks, lpips):
     Raises:
         ValueError: a face has no label map, or no mask is of 20-40%.
     """
-    if not faces.labelled.all():
-        raise ValueError("--measure groups needs a label map for each face.")
+    check_labelled(faces, "groups")
     figures, rows = {"everybody": []}, []
     for face, mask, _ in tqdm(pair_bands(masks, len(faces), [BAND]), desc="restoring", unit="face"):
         hole, labels = masks[mask].numpy(), faces.labels[face].numpy()

@@ -1,4 +1,4 @@
-"""Which face is measured under which hole."""
+"""Which face is measured under which hole, and whether it can be."""
 
 import numpy as np
 
@@ -56,6 +56,12 @@ def pair_bands(masks, num_faces, bands, seed=0):
             raise ValueError(f"None of the masks hides {percent(band)} of the picture.")
         chosen += [(face, mask, band) for face, mask, tenth in pairs if tenth == tenths[face % len(tenths)]]
     return sorted(chosen)
+
+
+def check_labelled(faces, measure):
+    """Raise ValueError where one of the `datasets.Faces` has no label map: --measure `measure` needs it."""
+    if not faces.labelled.all():
+        raise ValueError(f"--measure {measure} needs a label map for each face.")
 
 
 def percent(index, width=2):

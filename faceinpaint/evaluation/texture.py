@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from ..semantics import CLASSES
-from .holes import hide, pair_bands
+from .holes import check_labelled, hide, pair_bands
 from .methods import OURS, restore
 from .report import Report, about, bootstrap, goal, interval, markdown_table, picture_sheet
 
@@ -87,8 +87,7 @@ def measure(inpainter, faces, masks):
     Raises:
         ValueError: a face has no label map, or no mask is of 20-40% or of 40-60%.
     """
-    if not faces.labelled.all():
-        raise ValueError("--measure texture needs a label map for each face.")
+    check_labelled(faces, "texture")
     pairs = pair_bands(masks, len(faces), BANDS)
     # By class one row a picture: the true power and each method's, summed over patches.
     powers = {name: [] for name in CLASSES_MEASURED}

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from ..layout_decoding import WORN
 from ..semantics import CLASSES, layout_to_picture
 from ..skin_and_pose import groups_of
-from .holes import hide, pair_masks, percent
+from .holes import check_labelled, hide, pair_masks, percent
 from .methods import OURS, restore
 from .report import Report, about, markdown_table, picture_sheet
 
@@ -40,8 +40,7 @@ def measure(inpainter, faces, masks, lpips):
     Raises:
         ValueError: a face has no label map, or no mask has a hole.
     """
-    if not faces.labelled.all():
-        raise ValueError("--measure worst needs a label map for each face.")
+    check_labelled(faces, "worst")
     pairs = pair_masks(masks, len(faces))
     traits = [
         _traits_of_face(image.numpy(), labels.numpy())
