@@ -8,6 +8,9 @@ import torch
 
 from .semantics import CLASSES, NUM_CLASSES, class_ids
 
+INSIDE_OF_MOUTH = CLASSES.index("mouth")
+"""What is between the lips of an open mouth."""
+
 WORN = tuple(class_ids("eyeglasses", "hat", "earring", "necklace"))
 """Classes that a person may have on or not: where none of it is seen, none is missed."""
 
@@ -43,6 +46,13 @@ In 400 holes of validation faces 82% of the pixels of such pieces of eyes and br
 59% of those of the background.
 """
 
+OPEN_MOUTH = 0.5
+"""A hidden mouth is open only where what is inside it is at least so likely at some pixel.
+
+Of 200 validation faces with the mouth hidden 106 have it open; so 100 are painted, and 137 without this rule,
+most of the others half open. Either way two thirds are as they are in truth.
+"""
+
 LEAST_SEEN = 30
 """A class counts as seen from so many pixels of 256 x 256 on."""
 
@@ -55,12 +65,12 @@ holes of validation faces, 5 are not, 4 of them on faces without glasses.
 
 
 def likeliest_layout(logits, mask):
-    """The likeliest class of each pixel, but for two things that go wrong pixel by pixel in the hole.
+    """The likeliest class of each pixel, but for what goes wrong pixel by pixel in the hole.
 
     The likeliest classes make up pieces of glasses, hats or jewellery of which nothing is seen beside the
     hole; so these classes are ruled out, and glasses of one lens. And they lose small parts: where an eye's
     place is uncertain, skin wins at every single pixel. So the logits of small parts are raised, or lowered,
-    until they have the area that is expected, or usual.
+    until they have the area that is expected, or usual. But a mouth in doubt is closed, not half open.
 
     Args:
         logits: N x 19 x H x W, Stage 1's.
@@ -75,8 +85,12 @@ def likeliest_layout(logits, mask):
         # On a CPU ten times as fast as `each[:, hole]`.
         inside = each.permute(1, 2, 0).flatten(0, 1).index_select(0, hole.flatten().nonzero()[:, 0]).T
         inside = inside.contiguous()
-        expected = inside.softmax(0).sum(1)
+        likely = inside.softmax(0)
+        expected = likely.sum(1)
         inside[_unlikely_worn(layout, hole)] = -math.inf
+        is_open = (likely[INSIDE_OF_MOUTH] >= OPEN_MOUTH).any() | (layout[~hole] == INSIDE_OF_MOUTH).any()
+        if not is_open:
+            inside[INSIDE_OF_MOUTH] = -math.inf
         inside += _raise_of_small_parts(inside, expected, layout, hole)[:, None]
         layout[hole] = inside.max(0).indices
     return layouts

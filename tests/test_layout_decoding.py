@@ -48,6 +48,40 @@ class TestLikeliestLayout:
         assert torch.equal(likeliest_layout(logits, torch.zeros(2, 1, 256, 256)), logits.argmax(1))
 
 
+class TestHiddenMouths:
+    SKIN, INSIDE, LIPS = (CLASSES.index(name) for name in ("skin", "mouth", "lower lip"))
+
+    def logits(self, inside):
+        """Skin, but a mouth in a box: lips, and logits of what is inside it."""
+        logits = torch.full((1, NUM_CLASSES, 256, 256), -9.0)
+        logits[:, self.SKIN] = 3
+        # No two pixels alike: as many of them are drawn as lips mostly have.
+        logits[:, self.LIPS, 182:198, 105:145] = 5 - 1e-4 * torch.arange(640.0).view(16, 40)
+        logits[:, self.INSIDE, 186:194, 110:140] = inside
+        return logits
+
+    @pytest.fixture
+    def mask(self):
+        mask = torch.zeros(1, 1, 256, 256)
+        mask[:, :, 150:220, 80:180] = 1
+        return mask
+
+    def test_one_that_is_surely_open_is(self, mask):
+        layout = likeliest_layout(self.logits(6.0), mask)[0]
+        assert (layout[186:194, 110:140] == self.INSIDE).all()
+
+    def test_one_in_doubt_is_closed_rather_than_half_open(self, mask):
+        layout = likeliest_layout(self.logits(4.9), mask)[0]
+        assert not (layout == self.INSIDE).any() and (layout[186:194, 110:140] == self.LIPS).any()
+
+    def test_one_that_is_seen_to_be_open_stays_open_in_the_hole(self, mask):
+        logits = self.logits(4.9)
+        logits[:, self.INSIDE, 186:194, 110:114] = 6
+        mask[..., 110:114] = 0
+        layout = likeliest_layout(logits, mask)[0]
+        assert (layout[:, 114:] == self.INSIDE).any()
+
+
 class TestSmallPartsOfHiddenFaces:
     EYE, SKIN = CLASSES.index("left eye"), CLASSES.index("skin")
 
