@@ -6,6 +6,7 @@ import operator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -121,10 +122,11 @@ class Result:
 
 
 class _Painted(NamedTuple):
-    """One variation of a face: its layout, its pixels, and where their fine detail comes from."""
+    """One variation of a face: its layout, its pixels, how much of these is grain, and where that is from."""
 
     layout: np.ndarray
     pixels: np.ndarray
+    grain: np.ndarray
     sources: np.ndarray | None
 
 
@@ -421,8 +423,9 @@ class FaceInpainter:
         rims = unknown & ~lenses & grown(layout == GLASSES, WIDENING)
         painted = self._paint(face, rims, layout, self._see(face[None], rims[None]), noise, None)
         pixels, _ = paste_back(face, rims, painted.pixels, SQUARE)
+        grain = np.where(rims[..., None], painted.grain, without.grain)
         # Its own sources may lie where the photo is hidden.
-        return _Painted(layout, pixels, without.sources)
+        return _Painted(layout, pixels, grain, without.sources)
 
     @torch.inference_mode()
     def _paint(self, face, unknown, layout, seen, noise, light):
@@ -442,11 +445,13 @@ class FaceInpainter:
         new = match_sharpness(face, new, unknown, layout)
         flow = find_flow(new, unknown, layout)
         new = smooth_along(flow, new, unknown, layout)
-        sources = pick_sources(attention[0].cpu().numpy(), unknown, layout)
+        smooth, restored = new, np.where(unknown[..., None], new, face)
+        sources = pick_sources(attention[0].cpu().numpy(), restored, unknown, layout)
         if sources is not None:
             new = carry_detail(face, soften(face, new, unknown, layout), new, unknown, sources, SQUARE)
+        grain = cv2.subtract(new, smooth, dtype=cv2.CV_16S)
         new = add_strands(flow, face, new, unknown, layout)
-        return _Painted(layout, match_tone(face, unknown, new), sources)
+        return _Painted(layout, match_tone(face, unknown, new), grain, sources)
 
     def _tensors(self, faces, unknown):
         image, mask = (torch.from_numpy(np.asarray(values)).to(self.device) for values in (faces, unknown))
@@ -460,10 +465,11 @@ class FaceInpainter:
     def _enlarge(self, face, painted):
         """One of the `_Painted` variations of a `_Face`, restored, at the size of its larger view."""
         restored, _ = paste_back(face.pixels, face.unknown, painted.pixels, SQUARE)
+        restored = cv2.subtract(restored, painted.grain, dtype=cv2.CV_8U)
         image = as_images(torch.from_numpy(restored[None]).to(self.device))
         with self.autocast():
             upsampled = as_pictures(_finite(self.face_upsampler(image)))[0]
-        return enlarge(restored, upsampled, *face.larger, painted.layout)
+        return enlarge(restored, upsampled, painted.grain, *face.larger, painted.layout)
 
     def _assemble(self, photo, mask, faces, shares, index):
         """The `Result` of variation `index`; `shares` is each face's part of the hole, see `share_hole`."""

@@ -20,6 +20,11 @@ from faceinpaint.semantics import CLASSES
 
 SIDE = 256 // CELL
 
+EVEN = np.full((256, 256, 3), 120, np.uint8)
+"""An aligned face of one brightness."""
+
+NO_GRAIN = np.zeros((256, 256, 3), np.int16)
+
 
 @pytest.fixture
 def unknown():
@@ -33,7 +38,7 @@ def test_sources_are_visible_of_the_same_class_and_where_attention_looked(unknow
     layout[:, 128:] = 13
     attention = np.full((SIDE * SIDE, SIDE * SIDE), 1e-4, np.float32)
     attention[:, 3 * SIDE : 3 * SIDE + 8] = 1  # in the left half, at 0..63, 24..31
-    steps = pick_sources(attention, unknown, layout)
+    steps = pick_sources(attention, EVEN, unknown, layout)
     assert steps.shape == (SIDE, SIDE, 2)
     y, x = np.nonzero(unknown[::CELL, ::CELL])
     source = np.stack([x, y], -1) * CELL + steps[y, x]
@@ -47,7 +52,7 @@ def test_no_source_gives_so_often_that_it_would_show(unknown):
     layout = np.full((256, 256), CLASSES.index("cloth"), np.uint8)
     layout[96:160, 64:192] = CLASSES.index("skin")
     layout[:CELL, : 3 * CELL] = CLASSES.index("left ear")
-    steps = pick_sources(np.ones((SIDE**2, SIDE**2), np.float32), unknown, layout)
+    steps = pick_sources(np.ones((SIDE**2, SIDE**2), np.float32), EVEN, unknown, layout)
     y, x = np.nonzero(steps.any(-1))
     sources = np.stack([x, y], -1) + steps[y, x] // CELL
     assert np.unique(sources, axis=0, return_counts=True)[1].tolist() == [16, 16, 16]
@@ -60,15 +65,26 @@ def test_a_neck_gives_to_a_face_and_a_stranger_gives_nothing(unknown):
     layout[:48] = CLASSES.index("neck")
     layout[48:96] = layout[160:] = layout[:, :64] = layout[:, 192:] = CLASSES.index("cloth")
     y, x = np.nonzero(unknown[::CELL, ::CELL])
-    source = np.stack([x, y], -1) * CELL + pick_sources(attention, unknown, layout)[y, x]
+    source = np.stack([x, y], -1) * CELL + pick_sources(attention, EVEN, unknown, layout)[y, x]
     assert (layout[source[:, 1], source[:, 0]] == CLASSES.index("neck")).all()
     layout[:48] = CLASSES.index("cloth")
-    assert not pick_sources(attention, unknown, layout).any()
+    assert not pick_sources(attention, EVEN, unknown, layout).any()
+
+
+def test_a_bright_cheek_takes_nothing_from_a_shadow(unknown):
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    restored = EVEN.copy()
+    restored[:, 128:] = 60
+    steps = pick_sources(np.ones((SIDE**2, SIDE**2), np.float32), restored, unknown, layout)
+    y, x = np.nonzero(unknown[::CELL, ::CELL])
+    source = np.stack([x, y], -1) * CELL + steps[y, x]
+    taken = restored[source[:, 1], source[:, 0], 0]
+    assert (taken == restored[y * CELL, x * CELL, 0]).mean() > 0.98
 
 
 def test_nothing_visible_has_no_sources():
     everywhere = np.ones((256, 256), bool)
-    assert pick_sources(np.ones((SIDE**2, SIDE**2)), everywhere, np.zeros((256, 256), np.uint8)) is None
+    assert pick_sources(np.ones((SIDE**2, SIDE**2)), EVEN, everywhere, np.zeros((256, 256), np.uint8)) is None
 
 
 def test_stains_leave_painted_skin_but_not_its_light_nor_the_lips(unknown):
@@ -245,7 +261,7 @@ def test_the_hole_of_a_noisy_photo_gets_the_grain_that_it_lacks(unknown, noise):
     layout = np.ones((256, 256), np.uint8)
     rng = np.random.default_rng(0)
     photo = (120 + noise * rng.standard_normal((256, 256, 3))).round().astype(np.uint8)
-    sources = pick_sources(np.ones((SIDE**2, SIDE**2)), unknown, layout)
+    sources = pick_sources(np.ones((SIDE**2, SIDE**2)), EVEN, unknown, layout)
     square = FaceFrame.whole(256, 256)
 
     def grain(painted):
@@ -288,7 +304,7 @@ def test_grain_goes_on_inside_the_hole(unknown):
     enlarged = np.full_like(photo, 120)
     hole = np.kron(unknown, np.ones((3, 3), bool))
     photo[hole] = 0  # must not be read
-    sources = pick_sources(np.ones((SIDE**2, SIDE**2)), unknown, np.zeros((256, 256), np.uint8))
+    sources = pick_sources(np.ones((SIDE**2, SIDE**2)), EVEN, unknown, np.zeros((256, 256), np.uint8))
     result = carry_detail(photo, enlarged, enlarged, hole, sources, FaceFrame.whole(768, 768))
     assert np.array_equal(result[~hole], enlarged[~hole])
     assert 10 < result[hole].std() < 14
@@ -317,11 +333,11 @@ def test_an_enlarged_face_gets_the_sharpness_that_the_photo_shows(unknown, size)
     def error(picture):
         return np.abs(picture.astype(int) - portrait(size))[hidden].mean()
 
-    sharp = enlarge(restored, upsampled, portrait(size), hidden, layout)
+    sharp = enlarge(restored, upsampled, NO_GRAIN, portrait(size), hidden, layout)
     assert error(sharp) < 0.6 * error(plain)
     # What the hole hides has no say.
     other = np.where(hidden[..., None], np.uint8(0), portrait(size))
-    np.testing.assert_array_equal(enlarge(restored, upsampled, other, hidden, layout), sharp)
+    np.testing.assert_array_equal(enlarge(restored, upsampled, NO_GRAIN, other, hidden, layout), sharp)
 
 
 def test_an_enlarged_face_in_a_blurred_photo_gets_no_sharpness(unknown):
@@ -335,7 +351,7 @@ def test_an_enlarged_face_in_a_blurred_photo_gets_no_sharpness(unknown):
 
     upsampled = portrait(512)
     assert steepest(upsampled) > 2 * steepest(photo)
-    assert steepest(enlarge(restored, upsampled, photo, hidden, layout)) < 1.3 * steepest(photo)
+    assert steepest(enlarge(restored, upsampled, NO_GRAIN, photo, hidden, layout)) < 1.3 * steepest(photo)
 
 
 def test_an_enlarged_face_in_a_grey_photo_is_grey(unknown):
@@ -343,15 +359,28 @@ def test_an_enlarged_face_in_a_grey_photo_is_grey(unknown):
     grey, small = portrait(512)[..., :1].repeat(3, 2), portrait(256)[..., :1].repeat(3, 2)
     hidden = np.kron(unknown, np.ones((2, 2), bool))
     tinted = np.clip(grey.astype(int) + [9, 0, -9], 0, 255).astype(np.uint8)
-    assert np.ptp(enlarge(small, tinted, grey, hidden, layout).astype(int), axis=2).max() <= 1
+    assert np.ptp(enlarge(small, tinted, NO_GRAIN, grey, hidden, layout).astype(int), axis=2).max() <= 1
 
 
 def test_a_face_of_which_nothing_is_seen_is_enlarged_as_the_network_has_it():
     layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
     everywhere = np.ones((512, 512), bool)
     upsampled = portrait(512)
-    large = enlarge(portrait(256), upsampled, np.zeros_like(upsampled), everywhere, layout)
+    large = enlarge(portrait(256), upsampled, NO_GRAIN, np.zeros_like(upsampled), everywhere, layout)
     assert np.abs(large.astype(int) - upsampled).mean() < 3
+
+
+def test_grain_is_enlarged_as_it_is_and_weaker(unknown):
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    grain = 8 * np.random.default_rng(0).standard_normal((256, 256, 3))
+    grain = np.where(unknown[..., None], grain, 0).round().astype(np.int16)
+    everywhere = np.ones((512, 512), bool)
+    face, plain = (np.full((512, 512, 3), value, np.uint8) for value in (0, 120))
+    added = enlarge(EVEN, plain, grain, face, everywhere, layout).astype(int) - 120
+    small = cv2.resize(added.astype(np.float32), (256, 256), interpolation=cv2.INTER_AREA)
+    assert np.corrcoef(small[unknown].ravel(), grain[unknown].ravel())[0, 1] > 0.95
+    assert 0.3 < small[unknown].std() / grain[unknown].std() < 0.8
+    assert not added[:180].any()
 
 
 def test_an_edge_of_an_enlarged_face_gets_steeper_where_it_is_without_a_rim(unknown):
@@ -361,7 +390,7 @@ def test_an_edge_of_an_enlarged_face_gets_steeper_where_it_is_without_a_rim(unkn
     plain = cv2.resize(restored, (512, 512), interpolation=cv2.INTER_CUBIC)
     hidden = np.kron(unknown, np.ones((2, 2), bool))
     step = np.where(np.arange(512)[None, :, None] < 256, 60, 190).astype(np.uint8).repeat(512, 0).repeat(3, 2)
-    large = enlarge(restored, plain, step, hidden, layout)
+    large = enlarge(restored, plain, NO_GRAIN, step, hidden, layout)
     before, after = (p[256, :, 0].astype(int) for p in (plain, large))
     assert np.diff(after).max() > 1.1 * np.diff(before).max()
     assert after.min() >= before.min() - 3
