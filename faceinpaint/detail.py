@@ -24,7 +24,7 @@ _LIKE_BRIGHTNESS = 10.0
 """By so many levels of 255 a cell's mean brightness is off its source's where that counts e times less.
 
 Grain of stubble, or of shadow, looks like leather on a bright cheek. LPIPS of 64 holes in large photos:
-0.06854 where brightness has no say, 0.06843, 0.06839, 0.06845 with 20, 10 and 5.
+0.06838 where brightness has no say, 0.06828, 0.06823, 0.06827 with 20, 10 and 5.
 """
 
 _LEAST_AGREEMENT = 0.5
@@ -114,8 +114,8 @@ _LEAST_SEEN, _LEAST_PAINTED = 1000, 100
 _ENLARGED_GRAIN = 0.75
 """How much of an aligned face's grain is kept where it is enlarged: the photo's own is finer.
 
-LPIPS of 64 holes in 16 photos with faces of 420 to 1,024 pixels: 0.06866, 0.06838 and 0.06837 with 0.5, 0.75
-and 1. Where the upsampler sees that grain 0.06839; it makes worms of it, which show at full size.
+LPIPS of 64 holes in 16 photos with faces of 420 to 1,024 pixels: 0.0687, 0.0684 and 0.0684 with 0.5, 0.75 and
+1. Where the upsampler sees that grain 0.0684, too; but it makes worms of it, which show at full size.
 """
 
 _FINE_GRAIN = 0.35
@@ -299,7 +299,8 @@ def pick_sources(attention, restored, unknown, layout):
     """For each cell of an aligned face, the visible cell to take detail from: of its kind and brightness.
 
     The residuals of one cell are taken, not the mean of many, which would have no grain left. Among cells
-    that do about alike one is drawn, always in the same way, and none is taken many times.
+    that do about alike one is drawn, always in the same way, and none is taken many times: later ones get the
+    next best.
 
     Args:
         attention: T x T weights from each cell to each, row by row, as `TextureGenerator` tells them.
@@ -330,19 +331,44 @@ def pick_sources(attention, restored, unknown, layout):
     likely = (attention.take(targets, 0).take(sources, 1) + 1e-6) * likely[agreement]
     light = cv2.resize(luminance(restored), (side, side), interpolation=cv2.INTER_AREA).ravel()
     likely *= np.exp(np.abs(light[targets, None] - light[sources]) / -_LIKE_BRIGHTNESS)
+    # Strangers are never taken from.
+    likely[agreement < _LEAST_AGREEMENT * CELL**2] = 0
     # The earliest of exponential waiting times is a draw in proportion to their rates.
-    waits = np.random.default_rng(0).standard_exponential(likely.shape, np.float32) / likely
-    chosen = waits.argmin(1)
-    alike = agreement[np.arange(len(targets)), chosen] >= _LEAST_AGREEMENT * CELL**2
-    order = np.lexsort((waits.min(1), chosen))
-    order = order[alike[order]]
-    _, first, uses = np.unique(chosen[order], return_index=True, return_counts=True)
-    earlier = np.arange(len(order)) - np.repeat(first, uses)
-    order = order[earlier < _MOST_USES]
-    targets, chosen = targets[order], sources[chosen[order]]
+    with np.errstate(divide="ignore"):
+        waits = np.random.default_rng(0).standard_exponential(likely.shape, np.float32) / likely
+    chosen = _take_turns(waits)
+    targets, chosen = targets[chosen >= 0], sources[chosen[chosen >= 0]]
     steps = np.zeros((side * side, 2), int)
     steps[targets] = np.stack([chosen % side - targets % side, chosen // side - targets // side], -1) * CELL
     return steps.reshape(side, side, 2)
+
+
+def _take_turns(waits):
+    """For each row the column whose wait is shortest, none of them more than `_MOST_USES` times.
+
+    Args:
+        waits: R x C numbers, infinite where a row must not take a column; those that are used up become so.
+
+    Returns:
+        R columns; -1 where none is left.
+    """
+    taken = np.full(len(waits), -1)
+    uses = np.zeros(waits.shape[1], int)
+    waiting = np.arange(len(waits))
+    while waiting.size:
+        column = waits[waiting].argmin(1)
+        wait = waits[waiting, column]
+        order = np.lexsort((wait, column))
+        order = order[np.isfinite(wait[order])]
+        waiting, column = waiting[order], column[order]
+        _, first, count = np.unique(column, return_index=True, return_counts=True)
+        earlier = np.arange(len(column)) - np.repeat(first, count)
+        served = earlier < _MOST_USES - uses[column]
+        taken[waiting[served]] = column[served]
+        uses += np.bincount(column[served], minlength=len(uses))
+        waits[:, uses >= _MOST_USES] = np.inf
+        waiting = waiting[~served]
+    return taken
 
 
 def match_edge(photo, painted, hole, step):

@@ -59,6 +59,17 @@ def test_no_source_gives_so_often_that_it_would_show(unknown):
     assert unknown[y * CELL, x * CELL].all()
 
 
+def test_who_comes_too_late_takes_the_next_best(unknown):
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    attention = np.full((SIDE**2, SIDE**2), 1e-6, np.float32)
+    attention[:, 5] = 1
+    steps = pick_sources(attention, EVEN, unknown, layout)
+    y, x = np.nonzero(unknown[::CELL, ::CELL])
+    source = np.stack([x, y], -1) + steps[y, x] // CELL
+    assert steps[y, x].any(-1).all()
+    assert (source == (5, 0)).all(1).sum() == 16
+
+
 def test_a_neck_gives_to_a_face_and_a_stranger_gives_nothing(unknown):
     attention = np.ones((SIDE * SIDE, SIDE * SIDE), np.float32)
     layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
