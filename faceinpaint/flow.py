@@ -38,9 +38,17 @@ _MARGIN = 32
 """So far around the hole the painting is smoothed: `match_edge` looks 21 pixels off, the means 11 further."""
 
 _HAIR_SHARE = 0.2
-"""How much of the smoothed picture there is in hair; in the rest all of it.
+"""How much of the smoothed picture there is in hair.
 
 LPIPS is the same with 0.4, the power of hair's finest octave 0.85 instead of 0.87 of the true one.
+"""
+
+_REST_SHARES = np.where(_FLOWING, np.float32(0.3), np.float32(0))
+_REST_SHARES[[CLASSES.index("background"), HAIR]] = 0.7, 0
+"""By class, how much of it there is in the rest: clothes all smoothed look like glass.
+
+LPIPS of 100 validation faces with holes of 20-40% and 40-60%: all of it 0.0306, 0.0653, half of it 0.0305,
+0.0649, none 0.0308, 0.0652, and so 0.0304, 0.0649.
 """
 
 _STRAND_BLURS = 1.0, 2.0
@@ -138,9 +146,8 @@ def _smooth(direction, painted, layout):
             hair_sums = sums
     smooth_hair = hair_sums[..., 0] / np.maximum(hair_sums[..., 2], 1e-3)
     smooth_rest = sums[..., 1] / np.maximum(sums[..., 3], 1e-3)
-    return _add(
-        painted, _HAIR_SHARE * _soft(layout) * (smooth_hair - light) + parts[..., 1] * (smooth_rest - light)
-    )
+    shares = _HAIR_SHARE * _soft(layout), _REST_SHARES[layout]
+    return _add(painted, shares[0] * (smooth_hair - light) + shares[1] * (smooth_rest - light))
 
 
 def add_strands(flow, face, painted, unknown, layout):
