@@ -79,7 +79,7 @@ def close_mouth(layout):
 
 
 def add_glasses(layout):
-    """Put glasses on: two lenses about the eyes, which show through them, and a bridge.
+    """Put glasses on: two lenses about the eyes, which show through them, a bridge, and temples to the ears.
 
     Whoever wears some keeps those.
     """
@@ -92,7 +92,18 @@ def add_glasses(layout):
     angle = np.degrees(np.arctan2(*np.subtract(centres[1], centres[0])[::-1]))
     for x, y in centres:
         cv2.ellipse(glasses, ((x, y + 0.06 * apart), (0.72 * apart, 0.52 * apart), angle), 1, -1)
-    cv2.line(glasses, *(tuple(map(round, centre)) for centre in centres), 1, max(2, round(0.06 * apart)))
+    thickness = max(2, round(0.06 * apart))
+    cv2.line(glasses, *(tuple(map(round, centre)) for centre in centres), 1, thickness)
+    skin, temples = _is_of(layout, "skin"), np.zeros_like(glasses)
+    for centre, other in (centres, centres[::-1]):
+        # From the lens outwards, as far as there is skin.
+        outwards = np.subtract(centre, other) / apart
+        way = np.rint(centre + np.outer(np.arange(0.36 * apart, 1.5 * apart), outwards)).astype(int)
+        way = way[((way >= 0) & (way < layout.shape[::-1])).all(1)]
+        ends = np.flatnonzero(~skin[way[:, 1], way[:, 0]])
+        for x, y in way[: ends[0] if ends.size else None].tolist():
+            cv2.circle(temples, (x, y), thickness // 2, 1, -1)
+    glasses |= temples & skin
     # Of a face in profile one eye is not seen, nor is its lens.
     bare = ~_is_of(layout, *_EYES, "background")
     edited[(glasses > 0) & bare] = _ID["eyeglasses"]

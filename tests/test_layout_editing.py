@@ -105,6 +105,9 @@ def test_glasses_go_about_the_eyes_and_come_off_again(layout):
     np.testing.assert_array_equal(wearing[eyes], layout[eyes])
     around = (cv2.dilate(eyes.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0) & ~eyes
     assert area(wearing, "eyeglasses")[around].all()
+    # Their temples go to where the hair begins.
+    assert area(wearing, "eyeglasses")[121:123, [66, 70, 185, 189]].all()
+    assert not area(wearing, "eyeglasses")[:, :66].any()
     profile = layout.copy()
     profile[:, :100] = ID["background"]
     assert not area(EDITS["Glasses on"](profile), "eyeglasses")[:, :100].any()
