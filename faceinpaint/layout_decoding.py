@@ -50,7 +50,7 @@ OPEN_MOUTH = 0.5
 """A hidden mouth is open only where what is inside it is at least so likely at some pixel.
 
 Of 200 validation faces with the mouth hidden 106 have it open; so 100 are painted, and 137 without this rule,
-most of the others half open. Either way two thirds are as they are in truth.
+many of the others half open. Either way two thirds are as they are in truth.
 """
 
 LEAST_SEEN = 30
