@@ -331,11 +331,10 @@ def pick_sources(attention, restored, unknown, layout):
     likely = (attention.take(targets, 0).take(sources, 1) + 1e-6) * likely[agreement]
     light = cv2.resize(luminance(restored), (side, side), interpolation=cv2.INTER_AREA).ravel()
     likely *= np.exp(np.abs(light[targets, None] - light[sources]) / -_LIKE_BRIGHTNESS)
-    # Strangers are never taken from.
-    likely[agreement < _LEAST_AGREEMENT * CELL**2] = 0
     # The earliest of exponential waiting times is a draw in proportion to their rates.
-    with np.errstate(divide="ignore"):
-        waits = np.random.default_rng(0).standard_exponential(likely.shape, np.float32) / likely
+    waits = np.random.default_rng(0).standard_exponential(likely.shape, np.float32) / likely
+    # Strangers are never taken from.
+    waits[agreement < _LEAST_AGREEMENT * CELL**2] = np.inf
     chosen = _take_turns(waits)
     targets, chosen = targets[chosen >= 0], sources[chosen[chosen >= 0]]
     steps = np.zeros((side * side, 2), int)
