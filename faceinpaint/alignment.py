@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from .detail import carry_detail, match_edge, soften_enlarged
-from .flow import add_strands_enlarged
+from .flow import add_strands_enlarged, comb_enlarged
 from .semantics import MEAN_CENTRES, MOUTH, class_ids
 
 FACE_SIZE = 256
@@ -255,9 +255,10 @@ def paste_back(photo, mask, painted, frame, sources=None, layout=None):
         new = match_edge(photo[region], new, hidden[region], step)
         if sources is not None and step > 1:
             layout = cv2.warpAffine(layout, here.inverse, size, flags=cv2.INTER_NEAREST)
+            new, flow = comb_enlarged(new, hidden[region], layout, step)
             soft = soften_enlarged(photo[region], new, hidden[region], layout, step)
             new = carry_detail(photo[region], soft, new, fill[region], sources, here)
-            new = add_strands_enlarged(photo[region], new, hidden[region], layout, step)
+            new = add_strands_enlarged(flow, photo[region], new, hidden[region], layout, step)
         result[region] = cv2.copyTo(new, fill[region].view(np.uint8), result[region])
     return result, hidden & ~fill
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from faceinpaint.flow import add_strands, add_strands_enlarged, find_flow, smooth_along
+from faceinpaint.flow import add_strands, add_strands_enlarged, comb_enlarged, find_flow, smooth_along
 from faceinpaint.semantics import CLASSES
 
 HAIR, SKIN, CLOTH, BACKGROUND = (CLASSES.index(name) for name in ("hair", "skin", "cloth", "background"))
@@ -85,12 +85,46 @@ def test_hidden_hair_gets_strands_as_strong_as_those_seen_and_nothing_else_does(
     assert (blurred.astype(float) - painted)[middle].std() < 0.2 * added.std()
 
 
-def test_without_visible_hair_there_are_no_strands(unknown):
+def test_where_no_hair_is_seen_strands_go_by_how_fine_the_face_is(unknown):
     layout = np.full((256, 256), SKIN, np.uint8)
     layout[unknown] = HAIR
-    painted = stripes(90)
-    flow = find_flow(painted, unknown, layout)
-    assert add_strands(flow, painted, painted, unknown, layout) is painted
+    soft = stripes(90, 30, 5)
+    smooth = cv2.GaussianBlur(soft, (0, 0), 2)
+    middle = np.s_[80:176, 112:190, 0]
+    flow = find_flow(smooth, unknown, layout)
+    sharp_face, soft_face = (np.where(unknown[..., None], smooth, face) for face in (soft, smooth))
+    added = [
+        (add_strands(flow, face, smooth, unknown, layout).astype(float) - smooth)[middle]
+        for face in (sharp_face, soft_face)
+    ]
+    assert added[0].std() > 1
+    assert np.abs(np.diff(added[0], axis=0)).mean() < 0.6 * np.abs(np.diff(added[0], axis=1)).mean()
+    assert added[1].std() < 0.3 * added[0].std()
+    nothing = np.ones_like(unknown)
+    assert add_strands(flow, smooth, smooth, nothing, layout) is smooth
+
+
+def test_an_enlarged_face_is_combed_where_the_visible_hair_is(unknown):
+    layout = np.full((256, 256), HAIR, np.uint8)
+    layout[:, 200:] = SKIN
+    rng = np.random.default_rng(1)
+    crinkles = cv2.GaussianBlur(rng.normal(0, 40, (256, 256)).astype(np.float32), (0, 0), 1.5)
+    sleek = stripes(90, 40, 3)
+    curly = np.clip(110 + 3 * crinkles[..., None], 0, 255).repeat(3, -1).astype(np.uint8)
+    painted = np.clip(sleek + crinkles[..., None] * unknown[..., None], 0, 255).astype(np.uint8)
+    change = {}
+    for name, visible in (("sleek", sleek), ("curly", curly)):
+        before = np.where(unknown[..., None], painted, visible)
+        combed, flow = comb_enlarged(before, unknown, layout, 2)
+        np.testing.assert_array_equal(combed[~unknown], before[~unknown])
+        np.testing.assert_array_equal(combed[:, 208:], before[:, 208:])
+        assert flow is not None
+        change[name] = roughness(combed, 0) / roughness(before, 0)
+        assert roughness(combed, 1) > 0.6 * roughness(before, 1)
+    assert change["sleek"] < 0.6
+    assert change["curly"] > 0.9
+    bald = np.full_like(layout, SKIN)
+    assert comb_enlarged(painted, unknown, bald, 2) == (painted, None)
 
 
 @pytest.mark.parametrize("step", [2, 9])
@@ -101,7 +135,8 @@ def test_hair_of_a_large_photo_gets_strands_finer_than_the_networks_paint(unknow
     layout[:, : len(hole) // 2] = SKIN
     lively = np.stack([np.kron(plane, larger) for plane in np.moveaxis(stripes(90, 30, 0.8), -1, 0)], -1)
     painted = np.where(hole[..., None], cv2.GaussianBlur(lively, (0, 0), 4 * len(larger)), lively)
-    result = add_strands_enlarged(lively, painted, hole, layout, step)
+    painted, flow = comb_enlarged(painted, hole, layout, step)
+    result = add_strands_enlarged(flow, lively, painted, hole, layout, step)
     np.testing.assert_array_equal(result[~hole], painted[~hole])
     rows, columns = (
         slice(start * len(larger), stop * len(larger)) for start, stop in ((80, 176), (144, 208))
@@ -110,5 +145,4 @@ def test_hair_of_a_large_photo_gets_strands_finer_than_the_networks_paint(unknow
     assert fine(result)[rows, columns].std() > 0.4 * fine(lively)[rows, columns].std()
     left = np.s_[:, : len(hole) // 2 - 8 * len(larger)]
     np.testing.assert_array_equal(result[left], painted[left])
-    bald = np.full_like(layout, SKIN)
-    assert add_strands_enlarged(lively, painted, hole, bald, step) is painted
+    assert add_strands_enlarged(None, lively, painted, hole, layout, step) is painted
