@@ -103,7 +103,10 @@ def draw_batch(faces, bank, indices, size, generator, moved_share=0.5):
         rows += [angle.sin() / width, angle.cos() / height, shift[:, 1:]]
         theta = torch.cat(rows, 1).view(-1, 2, 3)
         grid = F.affine_grid(theta, image[:moved].shape, align_corners=False)
-        image[:moved] = F.grid_sample(image[:moved], grid, padding_mode="reflection", align_corners=False)
+        # Bilinearly half of hair's finest octave would be lost, and Stage 2 paints what it is shown.
+        image[:moved] = F.grid_sample(
+            image[:moved], grid, mode="bicubic", padding_mode="reflection", align_corners=False
+        )
         valid[:moved] = F.grid_sample(valid[:moved], grid, mode="nearest", align_corners=False)
         labels[:moved] = F.grid_sample(
             labels[:moved, None].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False

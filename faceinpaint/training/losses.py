@@ -38,8 +38,8 @@ class Vgg19Features(nn.Module):
         for name in self.names:
             if name in ("conv2_1", "conv3_1"):
                 x = F.max_pool2d(x, 2, ceil_mode=True)
-            x = F.conv2d(x, getattr(self, name + "_weight"), getattr(self, name + "_bias"), padding=1)
-            x = F.relu(x)
+            x = F.pad(x, (1, 1, 1, 1), mode="reflect")
+            x = F.relu(F.conv2d(x, getattr(self, name + "_weight"), getattr(self, name + "_bias")))
             if name in self.tapped:
                 features.append(x)
         return features

@@ -94,6 +94,9 @@ class TextureTask(Task):
         arguments: further ones of `TextureGenerator`.
     """
 
+    # What is moved loses sharpness, and what Stage 2 is shown it paints.
+    moved_share = 0.25
+
     def __init__(self, prior, parser, options, weights=WEIGHTS, **arguments):
         self.arguments = {"use_prior": prior is not None, **arguments}
         self.weights = weights
@@ -222,7 +225,7 @@ class TextureTask(Task):
 
     @torch.no_grad()
     def paint(self, batch, labels=None):
-        """Paint as the pipeline does, with the averaged network.
+        """Paint with the averaged network alone: one look for a layout, nothing done to either afterwards.
 
         Args:
             batch: `augment.Batch`.

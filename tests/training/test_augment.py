@@ -97,6 +97,14 @@ def test_the_first_half_is_moved_with_its_labels(faces, bank):
     assert (bright == hair)[plain].float().mean() > 0.97
 
 
+def test_what_is_moved_stays_sharp(faces, bank):
+    grain = torch.randint(60, 200, (8, SIZE, SIZE, 1), generator=torch.Generator().manual_seed(1))
+    faces.images[:] = grain.byte()
+    moved, still = draw(faces, bank, 160).image.mean(1).diff(dim=-1).square().split(80)
+    # Bilinearly it is a half.
+    assert moved.mean() > 0.6 * still.mean()
+
+
 def test_colours_vary(faces, bank):
     levels = draw(faces, bank, 80).image[40:].amax((1, 2, 3))
     unchanged = (levels - (220 / 127.5 - 1)).abs() < 1e-5

@@ -204,6 +204,10 @@ class TestVgg19Features:
         ]
         assert all(f.min() >= 0 and f.max() > 0 for f in features)
 
+    def test_the_edge_of_a_picture_is_no_edge_in_it(self, vgg):
+        for features in vgg(torch.full((1, 3, 32, 32), 0.5)):
+            torch.testing.assert_close(features, features[..., :1, :1].expand_as(features))
+
     def test_it_is_frozen_and_lets_gradients_through(self, vgg):
         assert not list(vgg.parameters())
         image = torch.zeros(1, 3, 16, 16, requires_grad=True)
