@@ -237,55 +237,56 @@ class Page:
                     buttons=[],
                     elem_id="examples",
                 )
-        with gr.Row(visible=False) as self.working:
-            with gr.Column(scale=3, min_width=320):
-                self.editor = build_editor(
-                    "Photo", mask_brush(), height=520, elem_id="photo", elem_classes=PHOTO_WORK
-                )
-                self.sent_photo = build_editor(None, None, visible=False)
-                # Whether there are strokes on the photo that no handler has seen yet; `page.js` tells.
-                self.unread = gr.Checkbox(elem_id="unread", elem_classes="unseen")
-            with gr.Column(scale=2, min_width=320):
-                gr.Markdown("Paint with the brush, or hide a whole part. Press a part again to show it.")
-                with gr.Row(elem_classes=PHOTO_WORK):
-                    self.parts = [gr.Button(name, size="sm", min_width=90) for name in PART_HOLES]
-                with gr.Row(elem_classes=PHOTO_WORK):
-                    self.invert = gr.Button("Invert", size="sm", min_width=90)
-                    self.surprise = gr.Button("Random", size="sm", min_width=90)
-                    self.clear = gr.Button("Clear", size="sm", min_width=90)
-                self.hidden = gr.Markdown(elem_id="hidden")
-                self.restore = gr.Button("Restore", variant="primary", size="lg", elem_classes=PHOTO_WORK)
-                with gr.Accordion("Options", open=False):
-                    self.aligned = gr.Checkbox(
-                        label="The picture is already cropped to the face",
-                        info="Tick this if one upright face fills a square picture.",
+        with gr.Column(visible=False) as self.working:
+            with gr.Row():
+                with gr.Column(scale=3, min_width=320):
+                    self.editor = build_editor(
+                        "Photo", mask_brush(), height=520, elem_id="photo", elem_classes=PHOTO_WORK
                     )
-                    self.count = gr.Slider(1, MAX_VARIATIONS, value=1, step=1, label="Variations")
-                    self.seed = gr.Number(
-                        0,
-                        precision=0,
-                        label="Seed",
-                        info="Another seed gives other variations; the first is always the likeliest face.",
-                    )
-                    with gr.Row():
-                        self.mask_upload = gr.UploadButton(
-                            "Use a mask file", file_types=["image"], size="sm", min_width=140
+                    self.sent_photo = build_editor(None, None, visible=False)
+                    # Whether there are strokes on the photo that no handler has seen yet; `page.js` tells.
+                    self.unread = gr.Checkbox(elem_id="unread", elem_classes="unseen")
+                with gr.Column(scale=2, min_width=320):
+                    gr.Markdown("Paint with the brush, or hide a whole part. Press a part again to show it.")
+                    with gr.Row(elem_classes=PHOTO_WORK):
+                        self.parts = [gr.Button(name, size="sm", min_width=90) for name in PART_HOLES]
+                    with gr.Row(elem_classes=PHOTO_WORK):
+                        self.invert = gr.Button("Invert", size="sm", min_width=90)
+                        self.surprise = gr.Button("Random", size="sm", min_width=90)
+                        self.clear = gr.Button("Clear", size="sm", min_width=90)
+                    self.hidden = gr.Markdown(elem_id="hidden")
+                    self.restore = gr.Button("Restore", variant="primary", size="lg", elem_classes=PHOTO_WORK)
+                    with gr.Accordion("Options", open=False):
+                        self.aligned = gr.Checkbox(
+                            label="The picture is already cropped to the face",
+                            info="Tick this if one upright face fills a square picture.",
                         )
-                        self.save = gr.Button("Save this mask", size="sm", min_width=140)
-                    self.mask_file = gr.DownloadButton(elem_id="mask-file", elem_classes="unseen")
-                with gr.Accordion("Point out the face yourself", open=False) as self.placing:
-                    self.point_note = gr.Markdown(elem_id="point-note")
-                    self.pointed = gr.Image(
-                        show_label=False,  # it would lie over the photo
-                        alt_text="The photo, to point out the face in",
-                        format="png",
-                        height=360,
-                        interactive=False,
-                        buttons=[],
-                        elem_id="pointed",
-                    )
-                    self.unplace = gr.Button("Look for the face again", size="sm")
-                self.another = gr.Button("Another photo")
+                        self.count = gr.Slider(1, MAX_VARIATIONS, value=1, step=1, label="Variations")
+                        self.seed = gr.Number(
+                            0,
+                            precision=0,
+                            label="Seed",
+                            info="Another seed gives other variations; the first is the likeliest face.",
+                        )
+                        with gr.Row():
+                            self.mask_upload = gr.UploadButton(
+                                "Use a mask file", file_types=["image"], size="sm", min_width=140
+                            )
+                            self.save = gr.Button("Save this mask", size="sm", min_width=140)
+                        self.mask_file = gr.DownloadButton(elem_id="mask-file", elem_classes="unseen")
+                    self.another = gr.Button("Another photo")
+            with gr.Accordion("Point out the face yourself", open=False) as self.placing:
+                self.point_note = gr.Markdown(elem_id="point-note")
+                self.pointed = gr.Image(
+                    show_label=False,  # it would lie over the photo
+                    alt_text="The photo, to point out the face in",
+                    format="png",
+                    height=520,
+                    interactive=False,
+                    buttons=[],
+                    elem_id="pointed",
+                )
+                self.unplace = gr.Button("Look for the face again", size="sm")
 
     def _build_result_section(self):
         with gr.Row(elem_id="steering"):
@@ -302,6 +303,11 @@ class Page:
                 )
                 self.view = gr.Radio([FACE, WHOLE], label="Show", show_label=False, elem_id="view")
                 self.notes = gr.Markdown(elem_id="notes")
+                with gr.Row():
+                    self.others = gr.Button("Show me three other faces", min_width=200)
+                    self.download = gr.Button("Download the result", variant="primary", min_width=200)
+                self.result_file = gr.DownloadButton(elem_id="result-file", elem_classes="unseen")
+                gr.Markdown("The filled-in part is made up by a model: it is not what was really there.")
                 gr.Markdown("Your attempts; pick the one you like:")
                 self.attempts = gr.Gallery(
                     label="Attempts",
@@ -314,10 +320,6 @@ class Page:
                     buttons=[],
                     elem_id="attempts",
                 )
-                self.others = gr.Button("Show me three other faces")
-                self.download = gr.Button("Download the result", variant="primary")
-                self.result_file = gr.DownloadButton(elem_id="result-file", elem_classes="unseen")
-                gr.Markdown("The filled-in part is made up by a model: it is not what was really there.")
             with gr.Column(min_width=320):
                 gr.Markdown("## 3 · Repaint the layout")
                 with gr.Row(elem_classes=LAYOUT_WORK):
@@ -577,7 +579,7 @@ class Page:
             self.visit: None,
             self.upload: None,
             self.choosing: gr.Row(visible=True),
-            self.working: gr.Row(visible=False),
+            self.working: gr.Column(visible=False),
             self.results: gr.Column(visible=False),
         }
 
@@ -606,7 +608,7 @@ class Page:
             self.visit: visit,
             self.upload: None,
             self.choosing: gr.Row(visible=False),
-            self.working: gr.Row(visible=True),
+            self.working: gr.Column(visible=True),
             self.editor: photo_canvas(visit),
             self.unread: False,
             self.results: gr.Column(visible=False),

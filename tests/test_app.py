@@ -342,15 +342,22 @@ class TestRestore:
         shown = page.press_render(cleared, repainted(edited), 0, 1)
         np.testing.assert_array_equal(strokes_of(shown[page.editor]), shown[page.visit].mask)
 
+    def test_a_press_that_changes_nothing_shows_the_attempt_that_is_there(self, page, visit, model):
+        visit = press_restore(page, visit)[page.visit]
+        visit = press_restore(page, visit, np.s_[4:20, 10:30])[page.visit]
+        assert [attempt.title for attempt in visit.attempts] == ["1 · restored", "2 · restored"]
+        again = press_restore(page, visit)[page.visit]
+        assert again.attempts == visit.attempts and again.chosen == 0 and again.made == 2
+
     def test_only_the_latest_attempts_are_kept(self, page, visit, model):
-        for _ in range(visits.MAX_ATTEMPTS + 1):
-            visit = press_restore(page, visit)[page.visit]
+        for number in range(visits.MAX_ATTEMPTS + 1):
+            visit = press_restore(page, visit, np.s_[4 : 8 + number, 10:30])[page.visit]
         assert len(visit.attempts) == visits.MAX_ATTEMPTS
         assert visit.attempt.title.startswith(f"{visits.MAX_ATTEMPTS + 1} ·")
 
     def test_fewer_attempts_at_a_large_photo_are_kept(self, page, visit, model, monkeypatch):
-        for _ in range(4):
-            visit = press_restore(page, visit)[page.visit]
+        for number in range(4):
+            visit = press_restore(page, visit, np.s_[4 : 20 + number, 10:30])[page.visit]
             monkeypatch.setattr(visits, "MAX_ATTEMPTS_BYTES", 3 * visit.attempt.size)
         assert [attempt.title[0] for attempt in visit.attempts] == ["2", "3", "4"]
         # What was asked for at once is shown, all of it.
@@ -529,7 +536,7 @@ class TestVisits:
         np.testing.assert_array_equal(now.mask, box_mask())
         # And the other way round: the slower answer is not the one with the attempt.
         shown = page.switch_view(restored[page.visit], "The face", "Photo", "Photo")
-        session[page.visit._id] = press_restore(page, restored[page.visit])[page.visit]
+        session[page.visit._id] = press_restore(page, restored[page.visit], np.s_[4:20, 10:30])[page.visit]
         now = self.answer(page, page.switch_view, shown, session, before=restored[page.visit])
         assert now.close_up and len(now.attempts) == 2
 

@@ -35,6 +35,11 @@ def test_the_package_asks_for_what_the_space_asks_for():
     assert gradio.specifier.contains(version)
 
 
+def test_the_space_asks_for_a_python_that_zerogpu_has():
+    (version,) = re.findall(r'^python_version: "(.*)"$', (ROOT / "README.md").read_text(), re.M)
+    assert version in {"3.10.13", "3.12.12"}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_that_is_read_can_run_code_and_no_secret_is_wanted(path):
     for node in ast.walk(ast.parse(path.read_text())):

@@ -14,6 +14,8 @@ from .visits import fit
 CANVAS_SIDE = 1024  # the photo editor shows larger photos smaller; the photo itself is kept aside
 LAYOUT_SIDE = 512  # twice the layout, for finer strokes
 
+MASK_BRUSH_SIZE, CLASS_BRUSH_SIZE, ERASER_SIZE = 28, 24, 36
+
 CLASS_COLOURS = [f"rgb({red}, {green}, {blue})" for red, green, blue in PALETTE]
 
 
@@ -65,6 +67,8 @@ def build_editor(label, brush, **options):
         format="png",
         label=label,
         brush=brush,
+        # Wider than the brushes: what is erased along a stroke leaves no rim of it.
+        eraser=gr.Eraser(default_size=ERASER_SIZE),
         layers=False,
         sources=(),
         transforms=(),
@@ -76,10 +80,12 @@ def build_editor(label, brush, **options):
 
 def mask_brush():
     """A brush of the translucent tint that stands for the hole."""
-    return gr.Brush(colors=[(f"rgb{HOLE_TINT}", TINT_OPACITY)], color_mode="fixed", default_size=28)
+    tint = f"rgb{HOLE_TINT}", TINT_OPACITY
+    return gr.Brush(colors=[tint], color_mode="fixed", default_size=MASK_BRUSH_SIZE)
 
 
 def class_brush(index):
     """A brush of one class's colour: strokes in any other colour cannot happen."""
     colour = CLASS_COLOURS[index]
-    return gr.Brush(colors=[colour], default_color=colour, color_mode="fixed", default_size=24)
+    size = CLASS_BRUSH_SIZE
+    return gr.Brush(colors=[colour], default_color=colour, color_mode="fixed", default_size=size)

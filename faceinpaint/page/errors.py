@@ -29,7 +29,7 @@ def in_plain_words(handler):
 
 def refusal(sentence):
     """The error that Gradio shows to a visitor whose request cannot be fulfilled, and does not log."""
-    return gr.Error(sentence, title="That did not work", print_exception=False)
+    return gr.Error(sentence, print_exception=False)
 
 
 def failure(error):
@@ -43,4 +43,4 @@ def failure(error):
     places = "".join(traceback.format_tb(error.__traceback__))
     logger.error("request %s failed: %s%s\n%s", request, type(error).__name__, text, places)
     sentence = f"Something broke on our side. Please try again, or try another photo. (Request {request}.)"
-    return gr.Error(sentence, title="Sorry", print_exception=False)
+    return gr.Error(sentence, print_exception=False)

@@ -13,12 +13,21 @@ def after_sending(event, editor, sent, lock=None, trigger_mode=None):
     event(None, js=f"() => faceinpaint.sending('{editor.elem_id}')", **options)
     if lock:
         event(None, js=f"() => faceinpaint.lock('{lock}')", api_visibility="private")
-    return event(None, editor, sent, js="painting => faceinpaint.sent(painting)", **options).success
+    arrived = event(None, editor, sent, js="painting => faceinpaint.sent(painting)", **options)
+    if lock:
+        arrived.failure(None, js=_unlocking(lock), api_visibility="private")
+    return arrived.success
 
 
 def unlock(answer, lock):
     """Let what `after_sending` has locked take presses again, whether the answer is one or a refusal."""
-    answer.then(None, js=f"() => faceinpaint.unlock('{lock}')", api_visibility="private")
+    # Gradio's `then` comes after a success only, other than its name says.
+    for outcome in (answer.success, answer.failure):
+        outcome(None, js=_unlocking(lock), api_visibility="private")
+
+
+def _unlocking(lock):
+    return f"() => faceinpaint.unlock('{lock}')"
 
 
 def on(event, handler, inputs, outputs, wait_on=None, **options):

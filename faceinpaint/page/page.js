@@ -67,10 +67,27 @@ window.faceinpaint = {
 }
 
 // The editors' own events would have them send all their pictures, the background too, at every change.
+function tellOf(editor) {
+    // The stroke's last point is drawn after its end.
+    setTimeout(() => {
+        if (editor.id === 'layout') faceinpaint.tellStroke()
+        else faceinpaint.markUnread(true)
+    }, 100)
+}
+
 document.addEventListener('pointerdown', event => {
     const editor = event.target.closest('#photo, #layout')
     if (!editor || !event.target.closest('canvas, [aria-label=Undo], [aria-label=Redo]')) return
-    const told = editor.id === 'layout' ? faceinpaint.tellStroke : () => faceinpaint.markUnread(true)
-    // The stroke's last point is drawn after its end.
-    document.addEventListener('pointerup', () => setTimeout(told, 100), {once: true})
+    document.addEventListener('pointerup', () => tellOf(editor), {once: true})
 })
+
+// A click without a pointer is the keyboard's.
+document.addEventListener('click', event => {
+    const editor = event.target.closest('#photo, #layout')
+    if (editor && event.detail === 0 && event.target.closest('[aria-label=Undo], [aria-label=Redo]')) tellOf(editor)
+})
+
+// The editors would keep the wheel to themselves, and with it the page from scrolling; with Ctrl they zoom.
+document.addEventListener('wheel', event => {
+    if (!event.ctrlKey && event.target.closest('#photo canvas, #layout canvas')) event.stopPropagation()
+}, {capture: true})

@@ -61,6 +61,14 @@ class Attempt:
         hole, filling = np.packbits(mask), photo.pixels[mask]
         return cls(hole=hole, filling=filling, thumbnails=thumbnails, frames=frames, **rest)
 
+    def shows_what(self, other):
+        """Whether both are the same picture of the same layout, that of Stage 1."""
+        return (
+            not (self.origin or other.origin)
+            and np.array_equal(self.hole, other.hole)
+            and np.array_equal(self.filling, other.filling)
+        )
+
     @property
     def size(self):
         """Bytes that it takes, about."""
@@ -147,6 +155,8 @@ class Visit:
     def with_results(self, results, press, notes, link=""):
         """The visit with what a press gave as further attempts, the first of them chosen.
 
+        What is pressed again without a change gives no further one: that which is there is chosen.
+
         Args:
             results: list of `pipeline.Result`, one for each variation.
             press: `Press`.
@@ -174,6 +184,10 @@ class Visit:
                     by_strokes=press.by_strokes,
                 )
             )
+        if not press.edit and len(attempts) == 1:
+            for index, there in enumerate(self.attempts):
+                if there.shows_what(attempts[0]):
+                    return replace(self, chosen=index)
         return self.with_attempts(attempts)
 
     def with_attempts(self, attempts):

@@ -201,6 +201,56 @@ def test_a_press_waits_for_the_one_before_and_nothing_hidden_comes_up(open_page)
     assert not any(button.is_visible() for button in page.locator(".unseen").all())
 
 
+def test_after_a_refusal_the_page_takes_presses_again(open_page):
+    page = open_page()
+    page.locator("#examples button").filter(has_text="Half of the face").click()
+    shown_result(page)
+    for refused, sentence, work in (
+        ("Glasses off", "would change nothing here", "#layout"),
+        ("Glasses", "No glasses can be seen", "#photo"),
+    ):
+        press(page, refused)
+        page.get_by_text(sentence).wait_for()
+        page.wait_for_function("work => !document.querySelector(work).inert", arg=work, timeout=5000)
+    press(page, "Smile")
+    page.locator("#attempts button").filter(has_text="smile").wait_for()
+
+
+def test_what_is_erased_leaves_no_rim(open_page, drawn_face):
+    page = open_page()
+    add_photo(page, drawn_face)
+    paint(page)
+    page.wait_for_function(
+        "getComputedStyle(document.querySelector('#hidden'), '::after').content.includes('Press Restore')"
+    )
+    page.locator("#photo button[aria-label=Erase]").click()
+    paint(page)
+    press(page, "Restore")
+    page.get_by_text("Nothing is painted over yet").wait_for()
+
+
+def test_the_wheel_scrolls_the_page_over_an_editor(open_page, drawn_face):
+    page = open_page(viewport={"width": 1280, "height": 500})
+    add_photo(page, drawn_face)
+    box = page.locator("#photo canvas").last.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)
+    before = page.evaluate("scrollY")
+    page.mouse.wheel(0, 200)
+    page.wait_for_function("before => scrollY > before + 50", arg=before)
+
+
+def test_another_photo_has_options_of_its_own(open_page, drawn_face):
+    page = open_page()
+    add_photo(page, drawn_face)
+    seed = page.get_by_label("Seed", exact=False).first
+    seed.fill("7")
+    press(page, "Another photo")
+    page.locator("#upload input[type=file]").set_input_files(drawn_face)
+    page.locator("#photo canvas").last.wait_for()
+    assert not page.get_by_label("The picture is already cropped to the face").is_checked()
+    assert seed.input_value() == "0"
+
+
 def test_two_visitors_never_see_each_others_photo(open_page, drawn_face, tmp_path):
     photo = Image.open(drawn_face)
     photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).point(lambda value: 255 - value).save(tmp_path / "b.png")
@@ -243,7 +293,12 @@ def test_on_a_phone_the_result_stays_in_view_above_the_layout(open_page):
     page = open_page(**PHONE)
     page.locator("#examples button").first.click()
     shown_result(page)
-    page.wait_for_timeout(1000)  # by itself the page scrolls to the result
+    page.wait_for_function(
+        """() => {
+            const {top, bottom} = document.querySelector('#result').getBoundingClientRect()
+            return top >= 0 && bottom < innerHeight + 1
+        }"""
+    )
     page.locator("#layout").evaluate("layout => layout.scrollIntoView({block: 'end'})")
     result, layout = (page.locator(part).bounding_box() for part in ("#result", "#layout"))
     assert result["y"] >= 0 and result["y"] + result["height"] <= layout["y"]

@@ -13,5 +13,5 @@ def test_pages_that_start_at_once_leave_each_other_their_folders(tmp_path):
         "        assert folder.is_dir()"
     )
     starts = [subprocess.Popen([sys.executable, "-c", script, tmp_path], cwd=ROOT) for _ in range(3)]
-    assert [start.wait(timeout=60) for start in starts] == [0, 0, 0]
+    assert [start.wait(timeout=240) for start in starts] == [0, 0, 0]
     assert not list(tmp_path.iterdir())
