@@ -189,14 +189,14 @@ def add_strands(flow, face, painted, unknown, layout, step=1):
         The painted face, with strands where `unknown`.
     """
     hair = (layout == HAIR).astype(np.uint8)
-    seen = _well_visible(hair, unknown)
+    seen = _off_from_hole(hair, unknown)
     hidden = cv2.erode(hair * unknown, np.ones((5, 5), np.uint8)) > 0
     reaches = _reaches(_HAIR_REACH * max(1, _combed(flow, seen) * step))
     light = luminance(np.where(unknown[..., None], painted, face))
     shade = _shade(light, step)
     like, share = seen, 1
     if np.count_nonzero(seen) < _LEAST_SEEN:
-        seen, like = _well_visible(~_FLOWING[layout], unknown), hidden
+        seen, like = _off_from_hole(~_FLOWING[layout], unknown), hidden
         share = _HAIR_TO_FACE * np.median(shade[hidden]) if hidden.any() else 0
     if np.count_nonzero(seen) < _LEAST_SEEN or np.count_nonzero(hidden) < _LEAST_HIDDEN:
         return painted
@@ -234,18 +234,19 @@ def comb_enlarged(painted, hole, layout, step):
         The painted face, its hair in the hole smoothed along its flow, and that `Flow`, of the smaller
         picture that `coarsen` makes; None where no hair is hidden.
     """
-    if not (hole & (layout == HAIR)).any():
-        return painted, None
     step, small, small_hole = coarsen(step, painted, hole)
     layout = _shrink_to(layout, small_hole)
+    hidden = small_hole & (layout == HAIR)
+    if not hidden.any():
+        return painted, None
     flow = find_flow(small, small_hole, layout, step)
     reaches = _reaches(_HAIR_REACH * step)
-    near = around(small_hole & (layout == HAIR), sum(reaches))
+    near = around(hidden, sum(reaches))
     light, hair = luminance(small[near]), (layout[near] == HAIR).astype(np.float32)
     sums = np.stack([hair * light, hair], -1)
     for reach in reaches:
         sums = _mean_along(flow.direction[near], sums, reach)
-    share = _combed(flow, _well_visible(layout == HAIR, small_hole))
+    share = _combed(flow, _off_from_hole(layout == HAIR, small_hole))
     share = share * flow.coherence[near] * _soft(layout[near])
     change = np.zeros(small_hole.shape, np.float32)
     change[near] = share * (sums[..., 0] / np.maximum(sums[..., 1], 1e-3) - light)
@@ -276,7 +277,7 @@ def add_strands_enlarged(flow, photo, painted, hole, layout, step):
     return _change_enlarged(painted, changed.astype(np.float32) - small, hole)
 
 
-def _well_visible(kind, unknown):
+def _off_from_hole(kind, unknown):
     inside = cv2.erode(kind.astype(np.uint8), np.ones((7, 7), np.uint8))
     return (inside > 0) & (cv2.dilate(unknown.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0)
 
@@ -294,7 +295,8 @@ def _shrink_to(layout, small):
 def _change_enlarged(painted, change, hole):
     """`painted`, changed in the hole by so much, which was found on a smaller picture."""
     change = cv2.resize(change, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return _add(painted, np.where(hole, change if change.ndim == 2 else change[..., 0], 0))
+    change = change.reshape(*hole.shape, -1) * hole[..., None]
+    return np.clip(painted + change, 0, 255).round().astype(np.uint8)
 
 
 @functools.lru_cache(maxsize=2)  # of the aligned face's size, and of an enlarged one's

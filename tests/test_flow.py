@@ -146,3 +146,23 @@ def test_hair_of_a_large_photo_gets_strands_finer_than_the_networks_paint(unknow
     left = np.s_[:, : len(hole) // 2 - 8 * len(larger)]
     np.testing.assert_array_equal(result[left], painted[left])
     assert add_strands_enlarged(None, lively, painted, hole, layout, step) is painted
+
+
+def test_a_sliver_of_hidden_hair_of_a_huge_face_is_no_trouble(unknown):
+    layout = np.full((256, 256), SKIN, np.uint8)
+    layout[:, 97] = HAIR
+    sliver = np.zeros_like(unknown)
+    sliver[100:140, 97] = True
+    painted = stripes(90)
+    assert comb_enlarged(painted, sliver, layout, 9) == (painted, None)
+
+
+def test_strands_in_red_hair_are_light_and_dark(unknown):
+    layout = np.full((256, 256), HAIR, np.uint8)
+    redden = np.array([40, 0, -40])
+    lively = np.clip(stripes(90, 30, 0.8) + 100 + redden, 0, 255).astype(np.uint8)
+    painted = np.where(unknown[..., None], cv2.GaussianBlur(lively, (0, 0), 4), lively)
+    painted, flow = comb_enlarged(painted, unknown, layout, 2)
+    result = add_strands_enlarged(flow, lively, painted, unknown, layout, 2)
+    added = (result.astype(float) - painted)[80:176, 112:208, 2]
+    assert added.std() > 3 and abs(added.mean()) < 0.1 * added.std()
