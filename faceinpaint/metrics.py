@@ -163,11 +163,14 @@ class ConfusionMatrix:
         return float(self.iou[present].mean()) if present.any() else math.nan
 
 
-def mean_iou(counts):
-    """`ConfusionMatrix.mean_iou` of many pictures taken together; `counts` is N x 19 x 19."""
+def mean_iou(counts, classes=None):
+    """`ConfusionMatrix.mean_iou` of many pictures taken together; `counts` is N x 19 x 19.
+
+    The mean is over `classes`, a list of ids, where they are given, whether or not they are present.
+    """
     matrix = ConfusionMatrix()
     matrix.counts = counts.sum(0)
-    return matrix.mean_iou
+    return matrix.mean_iou if classes is None else float(np.nanmean(matrix.iou[classes]))
 
 
 def kernel_distance(a, b):

@@ -45,7 +45,8 @@ def measure(inpainter, faces, masks, lpips):
     Raises:
         ValueError: no mask of 20-40% or of 40-60%.
     """
-    pairs = [pair for pair in pair_bands(masks, len(faces), BANDS) if pair[0] % 2 == pair[2] - BANDS[0]]
+    # By pairs of faces: which tenth of its band a face gets goes by whether its number is even.
+    pairs = [pair for pair in pair_bands(masks, len(faces), BANDS) if pair[0] // 2 % 2 == pair[2] - BANDS[0]]
     between, to_truth, rows = [], [], []
     features = {"truth": [], OURS: [], "Telea": []}
     with tqdm(total=len(pairs), desc="painting", unit="picture") as progress:

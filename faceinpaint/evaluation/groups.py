@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..metrics import layout_agreement, mean_iou
+from ..semantics import CLASSES
 from ..skin_and_pose import POSES, TONES, groups_of
 from .holes import check_labelled, hide, pair_bands
 from .methods import OURS, restore
@@ -59,7 +60,8 @@ def measure(inpainter, faces, masks, lpips):
     Returns:
         `Report`. Its results hold by group ("everybody", "picture: faded", "skin: tan", ...): `samples`,
         `lpips`, `accuracy` and `mean_iou` of the layout inside the hole, `lpips_of_mean` and
-        `layout_error_of_mean`, over everybody's in colour.
+        `layout_error_of_mean`, over everybody's in colour; and `classes`, those that every group has in its
+        holes: groups with fewer rare ones would have better means over all that they have.
 
     Raises:
         ValueError: a face has no label map, or no mask is of 20-40%.
@@ -83,7 +85,11 @@ def measure(inpainter, faces, masks, lpips):
             rows.append(row)
     order = [f"skin: {tone}" for tone in TONES] + [f"pose: {pose}" for pose in POSES]
     order = ["everybody", *(f"picture: {version}" for version in VERSIONS if version != "in colour"), *order]
-    summaries = {name: _summarize(figures[name]) for name in order if name in figures}
+    figures = {name: figures[name] for name in order if name in figures}
+    present = np.array([sum(matrix.counts for _, matrix in each).sum(1) > 0 for each in figures.values()])
+    # A group may be labelled nowhere in its holes.
+    classes = np.flatnonzero(present[present.any(1)].all(0)).tolist()
+    summaries = {name: _summarize(each, classes) for name, each in figures.items()}
     everybody = summaries["everybody"]
     for summary in summaries.values():
         summary["lpips_of_mean"] = _ratio(summary["lpips"]["mean"], everybody["lpips"]["mean"])
@@ -93,13 +99,17 @@ def measure(inpainter, faces, masks, lpips):
         "limit": LIMIT,
         "lpips_net": lpips.net,
         "groups": summaries,
+        "classes": [CLASSES[each] for each in classes],
     }
     return Report(
         results,
         format_table(results),
         f"{len(faces):,} faces, each with one mask of 20-40%, in {len(VERSIONS)} versions",
-        "LPIPS of whole pictures, layout figures inside the hole, ± half of the 95% confidence interval (of "
-        "the mean IoU by bootstrap); beside them LPIPS and layout error (1 - accuracy) over everybody's, "
+        "LPIPS of whole pictures, layout figures inside the hole, mean IoU over the "
+        f"{len(classes)} classes that every group has there (not "
+        f"{', '.join(name for name in CLASSES if name not in results['classes'])}), ± half of the 95% "
+        "confidence interval (of the mean IoU by bootstrap); beside them LPIPS and layout error "
+        "(1 - accuracy) over everybody's, "
         f"flagged ✗ above {LIMIT:.2f}. A small group differs by chance: see its interval. Skin tone is the "
         "individual typology angle of the skin in the true picture, its light included; pose is the yaw "
         "estimated from where the label map has nose and eyes. Age and sex are not in the table: the sets' "
@@ -130,7 +140,7 @@ def format_table(results):
     return markdown_table(header, rows)
 
 
-def _summarize(figures):
+def _summarize(figures, classes):
     distances, matrices = zip(*figures, strict=True)
     # A face may be labelled, but not in its hole.
     matrices = [matrix for matrix in matrices if matrix.counts.any()]
@@ -138,7 +148,9 @@ def _summarize(figures):
         "samples": len(figures),
         "lpips": mean_and_half_width(distances),
         "accuracy": mean_and_half_width([matrix.accuracy for matrix in matrices]),
-        "mean_iou": bootstrap(np.array([matrix.counts for matrix in matrices]), mean_iou),
+        "mean_iou": bootstrap(
+            np.array([matrix.counts for matrix in matrices]), partial(mean_iou, classes=classes)
+        ),
     }
 
 

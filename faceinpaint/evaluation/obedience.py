@@ -116,7 +116,9 @@ def measure(inpainter, faces, masks, second=None):
     trials = []
     pairs = pair_bands(masks, len(faces), [BAND])
     for face, mask, _ in tqdm(pairs, desc="editing", unit="face"):
-        trial = _try_edit(inpainter, parsers, faces.images[face].numpy(), masks[mask].numpy(), face)
+        # Holes are smaller by turns, too: so each edit gets both kinds of them.
+        turn = face + face // (len(RULES) - 1)
+        trial = _try_edit(inpainter, parsers, faces.images[face].numpy(), masks[mask].numpy(), turn)
         if sum(earlier.edit == trial.edit for earlier in trials) >= SHEET_ROWS:
             trial.pictures = None
         trials.append(trial)

@@ -68,6 +68,21 @@ def test_variations_differ_by_their_distance_inside_the_hole(faces):
     assert same["between"]["mean"] == 0
 
 
+def test_holes_of_every_tenth_are_painted(faces):
+    masks = torch.zeros(4, 40, 40, dtype=torch.bool)
+    for mask, rows in zip(masks, (10, 14, 18, 22), strict=True):
+        mask[:rows] = True
+    asked = []
+
+    class Noting(Painter):
+        def __call__(self, image, mask, **options):
+            asked.append(int(mask.mean() * 40))
+            return super().__call__(image, mask, **options)
+
+    measure(Noting(6), faces, masks, HoleLpips())
+    assert sorted(asked) == [10, 10, 14, 14, 18, 18, 22, 22]
+
+
 def test_few_faces_have_no_halves_to_compare(faces):
     few = Faces(faces.keys[:1], faces.images[:1], faces.labels[:1], faces.valid[:1])
     report = measure(Painter(6), few, MASKS, HoleLpips())

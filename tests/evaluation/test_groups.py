@@ -68,6 +68,9 @@ def test_a_group_that_is_served_badly_is_flagged():
     flagged = [line.split(" |")[0] for line in report.table.splitlines() if "✗" in line]
     assert "| skin: dark" in flagged and "| skin: very light" not in flagged
     assert "do not carry" in report.caption("command")
+    # The eyes and what is around them is all that is in the holes.
+    assert report.results["classes"] == ["skin", "left eye", "right eye"]
+    assert "over the 3 classes that every group has there (not background, nose" in report.caption("command")
     assert report.draw().width == 6 * 40
 
     # A face that is not labelled in its hole has no say in how layouts are read.
@@ -83,3 +86,17 @@ def test_a_group_that_is_served_badly_is_flagged():
     faces.labels[2] = UNLABELLED
     with pytest.raises(ValueError, match="needs a label map for each face"):
         measure(Unfair(), faces, masks, FakeLpips())
+
+
+def test_groups_are_compared_by_the_classes_that_all_of_them_have():
+    images = torch.from_numpy(np.stack([np.full((40, 40, 3), skin_colour(75, 15))] * 2))
+    images[1] = torch.from_numpy(skin_colour(65, 15))
+    labels = np.stack([make_labels()] * 2)
+    labels[1, :6] = ID["hat"]  # is never found
+    masks = torch.zeros(1, 40, 40, dtype=torch.bool)
+    masks[:, :12] = True
+    labels = torch.from_numpy(labels)
+    groups = measure(Unfair(), Faces(list("ab"), images, labels, labels >= 0), masks, FakeLpips()).results
+    assert "hat" not in groups["classes"]
+    light, darker = (group for name, group in groups["groups"].items() if name.startswith("skin"))
+    assert light["mean_iou"]["mean"] == 1 and 0.5 < darker["mean_iou"]["mean"] < 1

@@ -8,6 +8,7 @@ from PIL import Image
 
 from faceinpaint.checkpoint import save_network
 from faceinpaint.datasets import Faces
+from faceinpaint.evaluation import obedience
 from faceinpaint.evaluation.obedience import (
     RULES,
     lower_hairline,
@@ -16,6 +17,7 @@ from faceinpaint.evaluation.obedience import (
     raise_hairline,
     turn_mouth,
 )
+from faceinpaint.metrics import ConfusionMatrix
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.semantics import CLASSES, PALETTE, picture_to_layout
 
@@ -115,6 +117,24 @@ def test_a_second_parser_reads_too(layouts, faces, masks, tmp_path):
     assert second["all"]["mean_iou"]["mean"] < first["all"]["mean_iou"]["mean"] == 1
     assert second["all"]["outside"] == first["all"]["outside"]
     assert str(tmp_path) in report.caption("command")
+
+
+def test_each_edit_gets_holes_of_both_tenths(monkeypatch):
+    seen = set()
+
+    def note(inpainter, parsers, image, hole, turn):
+        seen.add((turn % 6, bool(hole[0, 0])))
+        return obedience._Trial("Brows raised", {"Stage 1": matrix}, {"Stage 1": matrix}, 0.0, None)
+
+    matrix = ConfusionMatrix()
+    matrix.counts[1, 1] = 1
+    monkeypatch.setattr(obedience, "_try_edit", note)
+    images = torch.zeros(12, 40, 40, 3, dtype=torch.uint8)
+    masks = torch.zeros(2, 40, 40, dtype=torch.bool)
+    masks[0, :10] = masks[1, -14:] = True
+    faces = Faces(list("abcdefghijkl"), images, images[..., 0], images[..., 0] > 0)
+    measure(SimpleNamespace(weights_sha256="0" * 64), faces, masks)
+    assert len(seen) == 12
 
 
 class TestRules:
