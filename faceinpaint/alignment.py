@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .detail import carry_detail, match_edge, soften_enlarged
+from .detail import around, carry_detail, match_edge, soften_enlarged
 from .flow import add_strands_enlarged, comb_enlarged
 from .semantics import MEAN_CENTRES, MOUTH, class_ids
 
@@ -138,12 +138,6 @@ class FaceFrame:
         edge = self.size - 0.5
         return self.to_photo([(-0.5, -0.5), (edge, -0.5), (edge, edge), (-0.5, edge)])
 
-    def bounds(self, height, width):
-        """Corners (left, top), (right, bottom) of the photo's part around the frame; the latter excluded."""
-        limit = width, height
-        start = np.clip(np.floor(self.corners.min(0)), 0, limit).astype(int)
-        return start, np.clip(np.ceil(self.corners.max(0)) + 1, start, limit).astype(int)
-
     def to_frame(self, points):
         """Photo coordinates (N x 2) as coordinates of the aligned face."""
         return transform(self.matrix, points)
@@ -178,7 +172,9 @@ class FaceFrame:
         What is done there only is done in time in large photos; and OpenCV 4 warps no picture that is wider
         or higher than 32,767 pixels.
         """
-        (left, top), (right, bottom) = self.bounds(height, width)
+        limit = width, height
+        left, top = start = np.clip(np.floor(self.corners.min(0)), 0, limit).astype(int)
+        right, bottom = np.clip(np.ceil(self.corners.max(0)) + 1, start, limit).astype(int)
         return np.s_[top:bottom, left:right], compose(self.matrix, np.array([[1.0, 0, left], [0, 1, top]]))
 
 
@@ -203,17 +199,16 @@ def warp_to_frame(photo, mask, frame):
     strip[width:-width, width:-width] = False
     if not strip.any():
         return aligned, unknown
-    aligned, unknown = aligned.copy(), unknown.copy()
     wider = compose(np.array([[1.0, 0, width], [0, 1, width]]), frame.matrix)
-    around, unknown_around, _ = _view(photo, hidden, FaceFrame(wider, frame.size + 2 * width))
-    places = np.arange(len(around))
+    view, unknown_wider, _ = _view(photo, hidden, FaceFrame(wider, frame.size + 2 * width))
+    places = np.arange(len(view))
     straight = places[width:-width]
     mirrored = np.r_[places[:width][::-1], straight[width:-width], places[-width:][::-1]]
     # Sides first, then top and bottom; in the corners across them.
     for rows, columns in ((straight, mirrored), (mirrored, straight), (mirrored, mirrored)):
         there = np.ix_(rows, columns)
-        found = strip & unknown & ~unknown_around[there]
-        aligned[found] = around[there][found]
+        found = strip & unknown & ~unknown_wider[there]
+        aligned[found] = view[there][found]
         unknown &= ~found
     return aligned, unknown
 
@@ -302,7 +297,7 @@ class NoFaceFound(ValueError):  # noqa: N818 (it is a state of the photo, not a 
 
 
 def locate(photo, mask, parse, regress, detector=None, beneath=False):
-    """Find the faces to restore: those that the hole touches, or the largest.
+    """Find the faces to restore: those that the hole touches, up to 12 of them, or the largest.
 
     Args:
         photo: H x W x 3 uint8.
@@ -548,18 +543,18 @@ def _search(photo, hidden, faces, windows, least, parse, regress):
 def _windows(hidden):
     """Square frames over the photo, from larger than it to a third of it, near the hole first."""
     height, width = hidden.shape
-    (left, top), (right, bottom) = _bounds(hidden) if hidden.any() else ((0, 0), (width, height))
+    rows, columns = around(hidden, 0) if hidden.any() else np.s_[0:height, 0:width]
+    middle = [(each.start + each.stop - 1) / 2 for each in (columns, rows)]
     frames = []
     for share in (1.0, 1.4, 0.7, 0.5, 0.35):
         side = share * min(width, height)
         centres = [(x, y) for y in _centres(height, side) for x in _centres(width, side)]
-        centres.sort(key=lambda c: math.hypot(c[0] - (left + right - 1) / 2, c[1] - (top + bottom - 1) / 2))
+        centres.sort(key=lambda centre: math.dist(centre, middle))
         frames += [FaceFrame.square(x, y, side) for x, y in centres]
     # A hole that was painted over a part of a face tells its place and, roughly, its size.
-    extent = max(right - left, bottom - top)
+    extent = max(each.stop - each.start for each in (columns, rows))
     if extent < min(width, height) / 2:
-        centre = (left + right - 1) / 2, (top + bottom - 1) / 2
-        frames = [FaceFrame.square(*centre, share * max(16, extent)) for share in (2, 4, 1.2)] + frames
+        frames = [FaceFrame.square(*middle, share * max(16, extent)) for share in (2, 4, 1.2)] + frames
     return frames[:_MOST_WINDOWS]
 
 
@@ -619,12 +614,6 @@ def _face_overlap(layout, factor, offset):
     face = np.isin(layout, _FACE_CLASSES)
     mean = _in_face(factor * _PLACES + offset)
     return np.count_nonzero(face & mean) / max(1, np.count_nonzero(face | mean))
-
-
-def _bounds(area):
-    """Corners (left, top), (right, bottom) of the bool area's bounding box; right and bottom excluded."""
-    x, y = np.flatnonzero(area.any(axis=0)), np.flatnonzero(area.any(axis=1))
-    return (x[0], y[0]), (x[-1] + 1, y[-1] + 1)
 
 
 def transform(matrix, points):

@@ -83,7 +83,7 @@ half of it for all 0.1054, 0.1289 and 0.1558 (60 pictures).
 _GRAIN_STEPS, _STRONGEST_GRAIN = 64, 4095
 """Grain is reckoned in so many steps of a level; what is stronger than so many of them counts as these."""
 
-NORMAL = 0.455
+MEDIAN_OF_SQUARED_NORMAL = 0.455
 """Median of the square of a normal variable of deviation 1."""
 
 _STEPS = np.diff(np.eye(256), axis=0)
@@ -549,7 +549,7 @@ def _grain_to_carry(seen, own):
     middle = _median(seen)
     own_middle = _median(own) if own.any() else middle
     limit = _GRAIN_LIMIT * middle
-    lacking = max(0, _GRAIN_SHARE * middle**2 - own_middle**2) / NORMAL
+    lacking = max(0, _GRAIN_SHARE * middle**2 - own_middle**2) / MEDIAN_OF_SQUARED_NORMAL
     power = np.average(np.minimum(np.arange(len(seen)), limit) ** 2, weights=seen)
     return limit, min(_GRAIN_GAIN, math.sqrt(lacking / max(power, 1)))
 

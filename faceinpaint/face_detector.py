@@ -34,11 +34,10 @@ class DetectorUnavailable(RuntimeError):  # noqa: N818 (it is a state of the mac
 
 
 class DetectedFace(NamedTuple):
-    """A face in a photo: box (x, y, width, height), 5 x 2 landmarks in YuNet's order, score 0 to 1."""
+    """A face in a photo: box (x, y, width, height) and 5 x 2 landmarks in YuNet's order."""
 
     box: np.ndarray
     landmarks: np.ndarray
-    score: float
 
 
 class FaceDetector:
@@ -138,7 +137,7 @@ class FaceDetector:
         faces = []
         for row in [] if rows is None else rows.astype(np.float64):
             box = np.concatenate([transform(back, row[None, :2])[0], row[2:4] * math.hypot(*back[:, 0])])
-            faces.append(DetectedFace(box, transform(back, row[4:14].reshape(5, 2)), float(row[14])))
+            faces.append(DetectedFace(box, transform(back, row[4:14].reshape(5, 2))))
         return faces
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .detail import NORMAL, around, bands, coarsen, luminance
+from .detail import MEDIAN_OF_SQUARED_NORMAL, around, bands, coarsen, luminance
 from .semantics import CLASSES, HAIR
 
 _FLOWING = np.isin(CLASSES, ("background", "hair", "hat", "earring", "necklace", "neck", "cloth"))
@@ -209,7 +209,7 @@ def add_strands(flow, face, painted, unknown, layout, step=1):
     strands = np.zeros_like(lines)
     for now, line in zip(bands(light, blurs), bands(lines, blurs), strict=True):
         power = now[seen] ** 2
-        wanted = share * np.minimum(power, _OUTLIER**2 / NORMAL * np.median(power)).mean()
+        wanted = share * np.minimum(power, _OUTLIER**2 / MEDIAN_OF_SQUARED_NORMAL * np.median(power)).mean()
         lacking = max(0, wanted - np.mean((now[hidden] / shade[hidden]) ** 2))
         strands += _GAIN * np.sqrt(lacking / line[hidden[near]].var()) * line
     strands *= shade[near] * cv2.pow(flow.coherence[near], _COHERENCE) * _soft(layout[near])

@@ -22,7 +22,7 @@ _FINE = ("eyeglasses", "hair", "hat", "earring", "necklace")
 _WHOLE_EYE, _WHOLE_BROW = 100, 180
 """Eyes and brows of fewer pixels are but what glasses left of them."""
 
-_WORN = 150
+_WHOLE_GLASSES = 150
 """Glasses of more pixels are whole ones."""
 
 _MOUTH_WIDTH = 54.0
@@ -83,7 +83,7 @@ def add_glasses(layout):
 
     Whoever wears some keeps those.
     """
-    if np.count_nonzero(_is_of(layout, "eyeglasses")) > _WORN:
+    if np.count_nonzero(_is_of(layout, "eyeglasses")) > _WHOLE_GLASSES:
         return layout.copy()
     edited = layout.copy()
     glasses = np.zeros(layout.shape, np.uint8)

@@ -274,9 +274,8 @@ class FaceInpainter:
         ]
         shares = share_hole(mask, frames)
         results = [self._assemble(photo, mask, faces, shares, index) for index in range(count)]
-        if num_variations == 1:
-            return results[0]
-        return results * num_variations if not mask.any() else results
+        results *= num_variations // count  # an empty mask has one result
+        return results if num_variations > 1 else results[0]
 
     def forget_holes(self):
         """Drop what was worked out about the last holes, which makes it faster to fill them again."""
@@ -490,11 +489,11 @@ class FaceInpainter:
             if np.count_nonzero(beyond) > WORTH_TELLING * np.count_nonzero(mask):
                 notes.append("Part of the painted area lies outside the face; it got the colours around it.")
         main = faces[0]
-        hole = np.where(main.unknown[..., None], np.uint8(HOLE_GREY), main.pixels)
+        shown = np.where(main.unknown[..., None], np.uint8(HOLE_GREY), main.pixels)
         return Result(
             photo=photo.filled(picture, mask),
             layout=main.variations[index].layout,
-            aligned_input=Image.fromarray(hole),
+            aligned_input=Image.fromarray(shown),
             aligned_mask=main.unknown,
             aligned_painting=main.variations[index].pixels,
             frames=[face.frame for face in faces],

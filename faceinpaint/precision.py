@@ -11,6 +11,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 PRECISIONS = "auto", "fp32", "bf16"
 
+ROUNDS = 20
+"""How often each candidate is timed. On a busy host 6 rounds choose the slower attention now and then."""
+
 
 @functools.cache
 def fast_dtype(device_type):
@@ -22,8 +25,9 @@ def fast_dtype(device_type):
     """
     if device_type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
-    if device_type == "cpu" and _convolving(torch.bfloat16) < 0.8 * _convolving(torch.float32):
-        return torch.bfloat16
+    if device_type == "cpu":
+        bfloat16, float32 = _seconds(_convolving(torch.bfloat16), _convolving(torch.float32))
+        return torch.bfloat16 if bfloat16 < 0.8 * float32 else torch.float32
     return torch.float32
 
 
@@ -74,10 +78,10 @@ def _convolve_unshuffled(layer, factor):
 
 
 def _convolving(dtype):
-    """Seconds that a convolution takes."""
+    """A convolution."""
     x = torch.ones(1, 64, 128, 128, dtype=dtype).contiguous(memory_format=torch.channels_last)
     weight = torch.ones(64, 64, 3, 3, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    return _seconds(lambda: F.conv2d(x, weight, padding=1))
+    return lambda: F.conv2d(x, weight, padding=1)
 
 
 @functools.cache
@@ -85,23 +89,29 @@ def _fused_attention_is_faster(dtype):
     """In bfloat16 it takes half of the time with AMX, twice the time without."""
     q = torch.ones(1, 8, 256, 32, dtype=dtype)
     with autocast(q.device, dtype):
-        fused = _seconds(lambda: F.scaled_dot_product_attention(q, q, q))
-        return fused < 0.8 * _seconds(lambda: (q @ q.mT).softmax(-1).to(dtype) @ q)
+        fused, written = _seconds(
+            lambda: F.scaled_dot_product_attention(q, q, q), lambda: (q @ q.mT).softmax(-1).to(dtype) @ q
+        )
+    return fused < 0.8 * written
 
 
 @torch.inference_mode()
-def _seconds(run):
-    """The least of six times on one thread, after two that do not count.
+def _seconds(*candidates):
+    """For each the least of its times on one thread, of rounds in which all take turns.
 
-    Several threads wait for each other, and that is all one would measure while other work is going on.
+    Several threads wait for each other, and that is all one would measure while other work is going on; and
+    what is measured by itself has bad luck where such work comes in bursts.
     """
     times, threads = [], torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for _ in range(8):
-            start = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - start)
+        for _ in range(ROUNDS):
+            times.append([])
+            for run in candidates:
+                start = time.perf_counter()
+                run()
+                times[-1].append(time.perf_counter() - start)
     finally:
         torch.set_num_threads(threads)
-    return min(times[2:])
+    # The first ones also load what they need.
+    return [min(rounds) for rounds in zip(*times[2:], strict=True)]

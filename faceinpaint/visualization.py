@@ -77,18 +77,17 @@ def crop_to_face(photo, frame):
     return photo.crop((left, top, right, bottom))
 
 
-def comparison_sheet(pictures, side=420, columns=3):
-    """Lay pictures out on one sheet, each under its title.
+def comparison_sheet(pictures, side=420):
+    """Lay pictures out on one sheet, three in a row, each under its title.
 
     Args:
         pictures: dict of title to RGB PIL image.
         side: of the square that each picture is fitted into, in pixels.
-        columns: pictures in a row.
 
     Returns:
         RGB PIL image.
     """
-    columns = min(columns, len(pictures))
+    columns = min(3, len(pictures))
     rows = -(-len(pictures) // columns)
     cell_width, cell_height = side + _MARGIN, side + _TITLE_HEIGHT + _MARGIN
     sheet = Image.new("RGB", (columns * cell_width + _MARGIN, rows * cell_height + _MARGIN), _PAPER)

@@ -568,7 +568,7 @@ class TwoFaces:
         large, small = turned(0, 1.5, (20, 50)), turned(0, 0.7, (560, 120))
         faces = [
             DetectedFace(np.array([*place(m, [(60, 40)])[0], 136 * m[0, 0], 190 * m[0, 0]]),
-                         place(m, FFHQ_POINTS), 0.9)
+                         place(m, FFHQ_POINTS))
             for m in (large, small)
         ]  # fmt: skip
         return choose(faces) if choose else faces

@@ -76,7 +76,7 @@ def test_the_border_is_left():
 def test_a_part_is_covered_and_nothing_else(part):
     labels = torch.randint(0, 19, (2, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     wanted = np.isin(labels.numpy(), PARTS[part])
-    assert np.array_equal(part_mask(labels, part).numpy(), wanted)
+    assert np.array_equal(part_mask(labels, part, 0).numpy(), wanted)
 
 
 def test_a_part_mask_grows_by_so_many_pixels():

@@ -7,7 +7,7 @@ from torch import nn
 from faceinpaint.modeling.frame_regressor import FrameRegressor
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
-from faceinpaint.precision import fast_dtype, settle
+from faceinpaint.precision import ROUNDS, _seconds, fast_dtype, settle
 
 SIZE = 128
 
@@ -73,6 +73,13 @@ def test_what_is_the_same_at_every_call_is_done_beforehand(network):
     kept = {x.weight.dtype for x in layers if isinstance(x, nn.Conv2d | nn.Linear)}
     assert kept == {torch.bfloat16}
     assert all(x.weight.dtype == torch.float32 for x in layers if isinstance(x, nn.LayerNorm))
+
+
+def test_candidates_are_timed_in_turns():
+    """Else a burst of other work would hit one of them alone."""
+    calls = []
+    _seconds(lambda: calls.append("a"), lambda: calls.append("b"))
+    assert calls == ["a", "b"] * ROUNDS
 
 
 def test_measuring_keeps_the_number_of_threads():

@@ -57,7 +57,7 @@ def test_the_crop_holds_the_face_and_ends_with_the_photo(grey):
 
 def test_a_sheet_shows_every_picture_under_its_title(grey):
     pictures = {name: Image.new("RGB", (80, 60), name) for name in ("red", "lime", "blue", "white")}
-    sheet = np.asarray(comparison_sheet(pictures, side=80, columns=3))
+    sheet = np.asarray(comparison_sheet(pictures, side=80))
     assert sheet.shape == (2 * (80 + 50) + 16, 3 * 96 + 16, 3)
     for name in ("red", "lime", "blue"):
         assert (sheet == np.array(Image.new("RGB", (1, 1), name).getpixel((0, 0)))).all(-1).sum() == 80 * 60

@@ -75,8 +75,6 @@ class FacePrior(nn.Module):
         self.variance.copy_(variance)
         self.residual_variance.copy_(left / (samples.shape[1] - self.components))
 
-    @torch.autocast("cpu", enabled=False)
-    @torch.autocast("cuda", enabled=False)
     def forward(self, image, mask=None, latent=None, factor=None):
         """Complete faces.
 
@@ -90,27 +88,27 @@ class FacePrior(nn.Module):
         Returns:
             N x 3 x H x W, float32; blurred but whole faces.
         """
-        basis, mean = self.basis.float(), self.mean.float()
-        noise = NOISE_SCALE * self.residual_variance.float()
-        if mask is None:
-            vector = self._vector(image.float(), torch.ones_like(image[:, :1], dtype=torch.float32))
-            coefficients = (vector - mean) @ basis / (1 + noise / self.variance.float())
-        else:
-            mask = mask.float()
-            difference = (self._vector(image.float(), 1 - mask) - mean) * self._known(mask)
-            projected = difference @ basis
-            if factor is None:
-                factor = self.factor(mask)
-            coefficients = torch.cholesky_solve(projected[..., None], factor)
-            if latent is not None:
-                coefficients = coefficients + noise.sqrt() * torch.linalg.solve_triangular(
-                    factor.mT, latent.float()[..., None], upper=True
-                )
-            coefficients = coefficients[..., 0]
-        return self._picture(mean + coefficients @ basis.T, image.shape[-1])
+        # Not as a decorator: that would keep the state of all threads in one place.
+        with torch.autocast(image.device.type, enabled=False):
+            basis, mean = self.basis.float(), self.mean.float()
+            noise = NOISE_SCALE * self.residual_variance.float()
+            if mask is None:
+                vector = self._vector(image.float(), torch.ones_like(image[:, :1], dtype=torch.float32))
+                coefficients = (vector - mean) @ basis / (1 + noise / self.variance.float())
+            else:
+                mask = mask.float()
+                difference = (self._vector(image.float(), 1 - mask) - mean) * self._known(mask)
+                projected = difference @ basis
+                if factor is None:
+                    factor = self.factor(mask)
+                coefficients = torch.cholesky_solve(projected[..., None], factor)
+                if latent is not None:
+                    coefficients = coefficients + noise.sqrt() * torch.linalg.solve_triangular(
+                        factor.mT, latent.float()[..., None], upper=True
+                    )
+                coefficients = coefficients[..., 0]
+            return self._picture(mean + coefficients @ basis.T, image.shape[-1])
 
-    @torch.autocast("cpu", enabled=False)
-    @torch.autocast("cuda", enabled=False)
     def factor(self, mask):
         """Cholesky factors of V_k' V_k + diag(6 s2 / lam): most of the work, and the hole's business alone.
 
@@ -120,10 +118,11 @@ class FacePrior(nn.Module):
         Returns:
             N x K x K, float32, lower triangular.
         """
-        basis = self.basis.float()
-        ridge = NOISE_SCALE * self.residual_variance.float() / self.variance.float()
-        gram = torch.stack([_gram(basis, row) for row in self._known(mask.float())])
-        return torch.linalg.cholesky(gram + torch.diag(ridge))
+        with torch.autocast(mask.device.type, enabled=False):
+            basis = self.basis.float()
+            ridge = NOISE_SCALE * self.residual_variance.float() / self.variance.float()
+            gram = torch.stack([_gram(basis, row) for row in self._known(mask.float())])
+            return torch.linalg.cholesky(gram + torch.diag(ridge))
 
     def _vector(self, image, visible):
         """The vectors N x D of pictures N x 3 x H x W, each cell the mean of what of it is visible."""

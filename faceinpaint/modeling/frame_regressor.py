@@ -20,7 +20,7 @@ class FrameRegressor(nn.Module):
     and bottom edge.
 
     Args:
-        channels: widths at 1/4, 1/8, 1/16 and 1/32 of the picture's side.
+        channels: widths at 1/4, 1/8, 1/16 and 1/32 of `size`.
         width: width of the hidden layer.
         size: side in pixels that pictures are shrunk to before their middle is looked at.
     """

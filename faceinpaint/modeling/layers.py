@@ -1,4 +1,4 @@
-"""Blocks that both networks are built from."""
+"""Blocks that the networks are built from."""
 
 import torch
 import torch.nn.functional as F

@@ -128,7 +128,7 @@ class LayoutGenerator(nn.Module):
         return double(self.decode(self.encode(image, mask, prior)).float())
 
     def look_twice(self, image, mask, prior):
-        """The same, but with a second look, at the mirror image, smaller where anything is hidden."""
+        """The same, but with a second look, at the mirror image; a smaller one if any of them has a hole."""
         x = self._inputs(image, mask, prior)
         # Where nothing is hidden, thin rims and lips are all that is in doubt.
         share = SECOND_LOOK if mask.any() else 1

@@ -31,8 +31,9 @@ it; 0.0686 where the attention at 1/8 heeds it, too.
 class ContextualAttention(nn.Module):
     """Every position looks at the known ones: contextual attention (Yu et al. 2018) for any mask shape.
 
-    A key's weight is proportional to the known share of its cell, so hidden cells are never looked at; a
-    learned key stands in where nothing is known. No parameter depends on the mask's shape.
+    A key's weight is proportional to the known share of its cell, so hidden cells are never looked at; beside
+    them there is a learned key, which has little weight but where nothing is known. No parameter depends on
+    the mask's shape.
 
     Args:
         channels: width of the feature map.
@@ -352,7 +353,7 @@ class TextureGenerator(nn.Module):
 
 
 def region_around(mask):
-    """The smallest box around the hole outside of which nothing that is worked out reaches into it.
+    """A box around the hole outside of which nothing that is worked out reaches into it.
 
     Args:
         mask: H x W bool array, true in the hole; H and W multiples of 4.

@@ -259,7 +259,6 @@ class Study:
             weight=[],
             weight_class=[],
             weight_group=[],
-            share_labelled=0.0,
             device=self.args.device,
             dtype=self.dtype,
             vgg=self.args.vgg,

@@ -65,9 +65,6 @@ def add_train_arguments(parser):
                 metavar=f"{what}=W",
                 help=f"draw faces of this {what.lower()} W times as often",
             )
-        option(
-            "--share-labelled", type=float, default=0.0, help="added to how often labelled faces are drawn"
-        )
         if stage == "layout":
             option("--teacher", help="folder of an earlier Stage 1; what it reads joins the labels")
         if stage in ("texture", "upsampler"):

@@ -217,8 +217,6 @@ def learning_rate_factor(step, total, warmup):
 def _sampling_weights(faces, options):
     """How often each face is drawn: 1, times W for each PREFIX=W of its name, CLASS=W of its layout and
     GROUP=W of its `groups_of`.
-
-    A face whose label map came with it is drawn `share_labelled` more.
     """
     weights = torch.ones(len(faces.keys))
     names = [Path(key).name for key in faces.keys]  # noqa: SIM118 (a list)
@@ -241,7 +239,7 @@ def _sampling_weights(faces, options):
                 known = ", ".join(sorted({name for names in groups for name in names}))
                 raise ValueError(f"No face is of a group {prefix}; the groups are: {known}.")
             weights[chosen] *= weight
-    return weights + options.share_labelled * faces.labelled.cpu()
+    return weights
 
 
 def _save_state(task, path, progress):

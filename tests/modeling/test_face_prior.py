@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -111,6 +113,19 @@ def test_autocast_does_not_make_it_coarse(prior, image, mask):
         assert torch.equal(prior(image, mask), prior(image, mask).float())
         coarse = prior(image, mask)
     assert torch.equal(coarse, prior(image, mask))
+
+
+def test_no_thread_changes_anothers_autocast(prior, image, mask):
+    def stays(enabled):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            states = []
+            for _ in range(200):
+                prior(image, mask)
+                states.append(torch.is_autocast_enabled("cpu"))
+        return states.count(enabled)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(stays, (True, False))) == [200, 200]
 
 
 def test_draws_have_the_posterior_covariance(prior, image, mask):

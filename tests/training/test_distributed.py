@@ -60,7 +60,7 @@ def run(out, norm, batch=8):
     faces = Faces(list("abcdef"), images, labels, torch.ones(6, SIZE, SIZE).bool())
     options = SimpleNamespace(
         out=str(out), stage="layout", images=5 * batch, batch=batch, size=[SIZE], seed=0, device="cpu",
-        weight=[], weight_class=[], weight_group=[], share_labelled=0.0, half_life=100,
+        weight=[], weight_class=[], weight_group=[], half_life=100,
         time_limit=float("inf"), sheet_every=1000,
     )  # fmt: skip
     task = TinyTask(norm)

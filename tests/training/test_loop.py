@@ -107,7 +107,7 @@ def make_options(out, **changes):
     values = {
         "out": str(out), "stage": "layout", "images": 4 * BATCH, "batch": BATCH, "size": [SIZE, SIZE // 2],
         "seed": 0, "device": "cpu", "weight": [], "weight_class": [], "weight_group": [],
-        "share_labelled": 0.0, "half_life": 100, "time_limit": float("inf"), "sheet_every": 1000,
+        "half_life": 100, "time_limit": float("inf"), "sheet_every": 1000,
     }  # fmt: skip
     return SimpleNamespace(**values | changes)
 
@@ -196,15 +196,15 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing():
     assert all(a > b for a, b in pairwise(factors[801:]))
 
 
-def test_faces_are_drawn_by_name_class_and_label(tmp_path):
+def test_faces_are_drawn_by_name_and_class(tmp_path):
     labels = torch.zeros(4, SIZE, SIZE, dtype=torch.uint8)
     labels[1, :10, :10] = CLASSES.index("hat")
     labels[2, 9, 9] = CLASSES.index("hat")  # a speck is no hat
     labels[3] = UNLABELLED
     names = ["x/celeba-1", "celeba-2", "other", "another"]
     faces = Faces(names, torch.zeros(4, SIZE, SIZE, 3), labels, labels > 0)
-    options = make_options(tmp_path, weight=[("celeba", 3.0)], weight_class=[("hat", 4.0)], share_labelled=2)
-    assert loop._sampling_weights(faces, options).tolist() == [5, 14, 3, 1]
+    options = make_options(tmp_path, weight=[("celeba", 3.0)], weight_class=[("hat", 4.0)])
+    assert loop._sampling_weights(faces, options).tolist() == [3, 12, 1, 1]
     with pytest.raises(ValueError, match="no class moustache; the classes are background, skin"):
         loop._sampling_weights(faces, make_options(tmp_path, weight_class=[("moustache", 2.0)]))
 
