@@ -8,7 +8,6 @@ import numpy as np
 _MOST_HIDDEN = 500_000
 """Pixels of a hole that `fill_plainly` fills at the picture's own size."""
 
-
 _RADIUS = 3
 """How far around a pixel known ones are averaged, in pixels."""
 

@@ -188,18 +188,26 @@ def add_strands(flow, face, painted, unknown, layout, step=1):
     Returns:
         The painted face, with strands where `unknown`.
     """
+    strands = _strands(flow, face, painted, unknown, layout, step)
+    return painted if strands is None else _add(painted, strands)
+
+
+def _strands(flow, face, painted, unknown, layout, step):
+    """What `add_strands` adds, H x W float32, or None: there is little hidden hair, or nothing to go by."""
     hair = (layout == HAIR).astype(np.uint8)
-    seen = _off_from_hole(hair, unknown)
     hidden = cv2.erode(hair * unknown, np.ones((5, 5), np.uint8)) > 0
+    if np.count_nonzero(hidden) < _LEAST_HIDDEN:
+        return None
+    seen = like = _off_from_hole(hair, unknown)
     reaches = _reaches(_HAIR_REACH * max(1, _combed(flow, seen) * step))
+    no_hair_is_seen = np.count_nonzero(seen) < _LEAST_SEEN
+    if no_hair_is_seen:
+        seen, like = _off_from_hole(~_FLOWING[layout], unknown), hidden
+        if np.count_nonzero(seen) < _LEAST_SEEN:
+            return None
     light = luminance(np.where(unknown[..., None], painted, face))
     shade = _shade(light, step)
-    like, share = seen, 1
-    if np.count_nonzero(seen) < _LEAST_SEEN:
-        seen, like = _off_from_hole(~_FLOWING[layout], unknown), hidden
-        share = _HAIR_TO_FACE * np.median(shade[hidden]) if hidden.any() else 0
-    if np.count_nonzero(seen) < _LEAST_SEEN or np.count_nonzero(hidden) < _LEAST_HIDDEN:
-        return painted
+    share = _HAIR_TO_FACE * np.median(shade[hidden]) if no_hair_is_seen else 1
     shade = np.clip(shade / np.median(shade[like]), *_SHADES)
     blurs = [blur for blur in _STRAND_BLURS if blur <= max(2, step)]
     near = around(unknown & (hair > 0), math.ceil(sum(reaches) + _BLUR_REACH * blurs[-1]))
@@ -213,9 +221,9 @@ def add_strands(flow, face, painted, unknown, layout, step=1):
         lacking = max(0, wanted - np.mean((now[hidden] / shade[hidden]) ** 2))
         strands += _GAIN * np.sqrt(lacking / line[hidden[near]].var()) * line
     strands *= shade[near] * cv2.pow(flow.coherence[near], _COHERENCE) * _soft(layout[near])
-    painted = painted.copy()
-    painted[near] = _add(painted[near], np.where(unknown[near], strands, 0))
-    return painted
+    everywhere = np.zeros_like(light)
+    everywhere[near] = np.where(unknown[near], strands, 0)
+    return everywhere
 
 
 def comb_enlarged(painted, hole, layout, step):
@@ -234,11 +242,12 @@ def comb_enlarged(painted, hole, layout, step):
         The painted face, its hair in the hole smoothed along its flow, and that `Flow`, of the smaller
         picture that `coarsen` makes; None where no hair is hidden.
     """
-    step, small, small_hole = coarsen(step, painted, hole)
+    _, small_hole = coarsen(step, hole)
     layout = _shrink_to(layout, small_hole)
     hidden = small_hole & (layout == HAIR)
     if not hidden.any():
         return painted, None
+    step, small = coarsen(step, painted)
     flow = find_flow(small, small_hole, layout, step)
     reaches = _reaches(_HAIR_REACH * step)
     near = around(hidden, sum(reaches))
@@ -250,7 +259,7 @@ def comb_enlarged(painted, hole, layout, step):
     share = share * flow.coherence[near] * _soft(layout[near])
     change = np.zeros(small_hole.shape, np.float32)
     change[near] = share * (sums[..., 0] / np.maximum(sums[..., 1], 1e-3) - light)
-    return _change_enlarged(painted, change, hole), flow
+    return _add_enlarged(painted, change, hole), flow
 
 
 def add_strands_enlarged(flow, photo, painted, hole, layout, step):
@@ -271,10 +280,8 @@ def add_strands_enlarged(flow, photo, painted, hole, layout, step):
         return painted
     step, photo, small, small_hole = coarsen(step, photo, painted, hole)
     layout = _shrink_to(layout, small_hole)
-    changed = add_strands(flow, photo, small, small_hole, layout, step)
-    if changed is small:
-        return painted
-    return _change_enlarged(painted, changed.astype(np.float32) - small, hole)
+    strands = _strands(flow, photo, small, small_hole, layout, step)
+    return painted if strands is None else _add_enlarged(painted, strands, hole)
 
 
 def _off_from_hole(kind, unknown):
@@ -292,11 +299,9 @@ def _shrink_to(layout, small):
     return cv2.resize(layout, small.shape[::-1], interpolation=cv2.INTER_NEAREST)
 
 
-def _change_enlarged(painted, change, hole):
+def _add_enlarged(painted, change, hole):
     """`painted`, changed in the hole by so much, which was found on a smaller picture."""
-    change = cv2.resize(change, hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    change = change.reshape(*hole.shape, -1) * hole[..., None]
-    return np.clip(painted + change, 0, 255).round().astype(np.uint8)
+    return _add(painted, hole * cv2.resize(change, hole.shape[::-1], interpolation=cv2.INTER_LINEAR))
 
 
 @functools.lru_cache(maxsize=2)  # of the aligned face's size, and of an enlarged one's

@@ -11,8 +11,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 PRECISIONS = "auto", "fp32", "bf16"
 
-ROUNDS = 20
-"""How often each candidate is timed. On a busy host 6 rounds choose the slower attention now and then."""
+ROUNDS, FEWEST_ROUNDS, LONGEST = 20, 3, 0.5
+"""How often each candidate is timed, or less often, where that takes longer than so many seconds.
+
+On a busy host 6 rounds choose the slower attention now and then; where bfloat16 is emulated 20 take long.
+"""
 
 
 @functools.cache
@@ -105,7 +108,8 @@ def _seconds(*candidates):
     times, threads = [], torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for _ in range(ROUNDS):
+        began = time.perf_counter()
+        while len(times) < FEWEST_ROUNDS or len(times) < ROUNDS and time.perf_counter() - began < LONGEST:
             times.append([])
             for run in candidates:
                 start = time.perf_counter()

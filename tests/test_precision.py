@@ -1,4 +1,5 @@
 import copy
+import time
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from torch import nn
 from faceinpaint.modeling.frame_regressor import FrameRegressor
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
-from faceinpaint.precision import ROUNDS, _seconds, fast_dtype, settle
+from faceinpaint.precision import FEWEST_ROUNDS, LONGEST, ROUNDS, _seconds, fast_dtype, settle
 
 SIZE = 128
 
@@ -80,6 +81,18 @@ def test_candidates_are_timed_in_turns():
     calls = []
     _seconds(lambda: calls.append("a"), lambda: calls.append("b"))
     assert calls == ["a", "b"] * ROUNDS
+
+
+def test_slow_candidates_are_timed_a_few_times_only():
+    """Where bfloat16 is emulated, nobody waits for it at the start."""
+    calls = []
+
+    def slow():
+        calls.append("slow")
+        time.sleep(LONGEST / 2)
+
+    _seconds(slow, lambda: calls.append("fast"))
+    assert calls == ["slow", "fast"] * FEWEST_ROUNDS
 
 
 def test_measuring_keeps_the_number_of_threads():
