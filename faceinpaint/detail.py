@@ -71,9 +71,9 @@ largest jump, in levels of 255: a larger one is another thing beside the hole, n
 _FINEST_STEP = 4
 """Where a pixel of the networks is more photo pixels wide, a smaller picture is worked on."""
 
-_GRAIN, _GRAIN_LIMIT, _GRAIN_SHARE, _GRAIN_GAIN = 1.0, 2.0, 0.8, 1.5
-"""Grain is what is finer than this blur, in pixels of the aligned face, up to so many times its median; the
-hole is to have so much of its power, and gets at most so many times the grain.
+_GRAIN, _GRAIN_LIMIT, _GRAIN_SHARE, _GRAIN_GAIN = 1.0, 4.2, 0.8, 1.5
+"""Grain is what is finer than this blur, in pixels of the aligned face, up to so many times its lower
+quartile; the hole is to have so much of its power, and gets at most so many times the grain.
 
 Chosen by LPIPS and the power of skin's finest octave on 160 validation pictures: 0.0634 and 0.79 of the true
 power; half of the grain for all 0.0632 and 0.75. With noise of 6, 12 or 20 levels 0.0927, 0.0988 and 0.1053;
@@ -83,8 +83,15 @@ half of it for all 0.1054, 0.1289 and 0.1558 (60 pictures).
 _GRAIN_STEPS, _STRONGEST_GRAIN = 64, 4095
 """Grain is reckoned in so many steps of a level; what is stronger than so many of them counts as these."""
 
-MEDIAN_OF_SQUARED_NORMAL = 0.455
-"""Median of the square of a normal variable of deviation 1."""
+_MOST_LINES, _LINES, _FAINT = 2.5, 2.8, 0.5
+"""Skin gives no grain where what is coarser than that, but finer than this blur in pixels of the aligned
+face, is so many times as strong as its grain is, and that counts as so many levels at least: ears have folds,
+which were veins on a forehead. By LPIPS it makes no difference, 2.0 or 4.0 neither; with 4.0 there are some
+veins left, and noisy photos want sources.
+"""
+
+MEDIAN_OF_SQUARED_NORMAL, _QUARTILE_OF_NORMAL = 0.455, 0.319
+"""Median of the square, and lower quartile of the size, of a normal variable of deviation 1."""
 
 _STEPS = np.diff(np.eye(256), axis=0)
 _TONE_STIFFNESS = 0.4 * _STEPS.T @ _STEPS
@@ -310,26 +317,26 @@ def pick_sources(attention, restored, unknown, layout):
 
     Returns:
         side x side x 2 int array of the way from each painted cell to its source, x and y in pixels of the
-        aligned face, none where no visible cell is alike or left; None where no cell is fully visible.
+        aligned face, none where no visible cell is alike or left; None where no cell that could give any is
+        fully visible.
     """
     side = unknown.shape[0] // CELL
     # The filter that aligned the face reaches two pixels further than a cell.
     near = cv2.dilate(unknown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    visible = ~_cells(near, side).any(-1).ravel()
+    light, kinds = luminance(restored), _KINDS[layout]
+    visible = ~_cells(near, side).any(-1).ravel() & ~_lined_skin(light, (kinds == SKIN) & ~near, side)
     if not visible.any():
         return None
     targets = np.flatnonzero(_cells(unknown, side).any(-1).ravel())
     sources = np.flatnonzero(visible)
-    cells = (
-        _cells(_KINDS[layout], side).reshape(side * side, -1) + NUM_CLASSES * np.arange(side * side)[:, None]
-    )
+    cells = _cells(kinds, side).reshape(side * side, -1) + NUM_CLASSES * np.arange(side * side)[:, None]
     shares = np.bincount(cells.ravel(), minlength=NUM_CLASSES * side * side).reshape(-1, NUM_CLASSES)
     agreement = np.zeros((len(targets), len(sources)), np.uint8)
     for share in shares.T[shares.any(0)].astype(np.uint8):
         agreement += np.minimum(share[targets, None], share[sources])
     likely = np.exp(_LAYOUT_SAY * np.arange(CELL * CELL + 1, dtype=np.float32) / CELL**2)
     likely = (attention.take(targets, 0).take(sources, 1) + 1e-6) * likely[agreement]
-    light = cv2.resize(luminance(restored), (side, side), interpolation=cv2.INTER_AREA).ravel()
+    light = cv2.resize(light, (side, side), interpolation=cv2.INTER_AREA).ravel()
     likely *= np.exp(np.abs(light[targets, None] - light[sources]) / -_LIKE_BRIGHTNESS)
     # The earliest of exponential waiting times is a draw in proportion to their rates.
     waits = np.random.default_rng(0).standard_exponential(likely.shape, np.float32) / likely
@@ -340,6 +347,19 @@ def pick_sources(attention, restored, unknown, layout):
     steps = np.zeros((side * side, 2), int)
     steps[targets] = np.stack([chosen % side - targets % side, chosen // side - targets // side], -1) * CELL
     return steps.reshape(side, side, 2)
+
+
+def _lined_skin(light, skin, side):
+    """Which cells have more lines than grain: side*side bool, row by row; only those of visible `skin`."""
+    if not skin.any():
+        return np.zeros(side * side, bool)
+    grain, lines = bands(light, (_GRAIN, _LINES))
+    strength = np.quantile(np.abs(grain[skin]), 0.25) / _QUARTILE_OF_NORMAL
+    powers, share = (
+        cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA).ravel()
+        for values in (lines * lines, skin.astype(np.float32))
+    )
+    return (share > 0.5) & (powers > (_MOST_LINES * max(strength, _FAINT)) ** 2)
 
 
 def _take_turns(waits):
@@ -505,8 +525,8 @@ def soften_enlarged(photo, painted, hole, layout, step):
 def _without_grain(photo, grain, hole, layout):
     """Take out of the visible as much grain as the hole lacks, each kind of thing by itself.
 
-    What is beyond a few times the median is an edge, not grain; it is cut down to grain, since in another
-    place it would be a scratch.
+    What is beyond a few times the lower quartile is an edge, not grain; it is cut down to grain, since in
+    another place it would be a scratch.
 
     Args:
         photo: H x W x 3 uint8.
@@ -544,20 +564,20 @@ def _grain_to_carry(seen, own):
     """How strong grain of one kind may be, in `_GRAIN_STEPS`, and what it is to be multiplied by.
 
     `seen` and `own` count how often the visible grain and that of the painting is of which strength. By
-    medians: edges have no say in how strong grain is.
+    lower quartiles: grain is everywhere, and what is stronger may be lines.
     """
-    middle = _median(seen)
-    own_middle = _median(own) if own.any() else middle
-    limit = _GRAIN_LIMIT * middle
-    lacking = max(0, _GRAIN_SHARE * middle**2 - own_middle**2) / MEDIAN_OF_SQUARED_NORMAL
+    level = _lower_quartile(seen)
+    own_level = _lower_quartile(own) if own.any() else level
+    limit = _GRAIN_LIMIT * level
+    lacking = max(0, _GRAIN_SHARE * level**2 - own_level**2) / _QUARTILE_OF_NORMAL**2
     power = np.average(np.minimum(np.arange(len(seen)), limit) ** 2, weights=seen)
     return limit, min(_GRAIN_GAIN, math.sqrt(lacking / max(power, 1)))
 
 
-def _median(counts):
-    """The median of whole numbers from zero on, of how often each occurs."""
+def _lower_quartile(counts):
+    """The lower quartile of whole numbers from zero on, of how often each occurs."""
     below = counts.cumsum()
-    return int(np.searchsorted(below, below[-1] / 2))
+    return int(np.searchsorted(below, below[-1] / 4))
 
 
 def enlarge(restored, upsampled, grain, face, unknown, layout):

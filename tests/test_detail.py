@@ -93,6 +93,20 @@ def test_a_bright_cheek_takes_nothing_from_a_shadow(unknown):
     assert (taken == restored[y * CELL, x * CELL, 0]).mean() > 0.98
 
 
+@pytest.mark.parametrize("noise", [0, 20])
+def test_folds_give_no_grain_but_where_noise_hides_them(unknown, noise):
+    """The right half of the skin has folds, as an ear has."""
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    attention = np.ones((SIDE**2, SIDE**2), np.float32)
+    restored = 120 + noise * np.random.default_rng(0).standard_normal((256, 256, 3))
+    restored[:, 128:] += 10 * np.sin(np.arange(256) * 2 * np.pi / 12)[:, None, None]
+    restored = restored.clip(0, 255).round().astype(np.uint8)
+    steps = pick_sources(attention, restored, unknown, layout)
+    y, x = np.nonzero(unknown[::CELL, ::CELL])
+    from_folds = (x * CELL + steps[y, x, 0] >= 128).mean()
+    assert from_folds > 0.2 if noise else from_folds == 0
+
+
 def test_nothing_visible_has_no_sources():
     everywhere = np.ones((256, 256), bool)
     assert pick_sources(np.ones((SIDE**2, SIDE**2)), EVEN, everywhere, np.zeros((256, 256), np.uint8)) is None
@@ -297,10 +311,26 @@ def test_a_kind_that_is_not_hidden_gives_no_grain(unknown, photo):
 
 
 def test_grain_is_not_amplified_without_limit():
-    """Half of what is seen is even, so that the median tells of more grain than there is."""
+    """What is seen is even here and equally strong there, so that a quartile tells of more than there is."""
     seen, none = np.zeros((2, 4096), int)
-    seen[[0, 64]], none[0] = (490, 510), 100
-    assert _grain_to_carry(seen, none) == (128, 1.5)
+    seen[[0, 64]], none[0] = (240, 760), 100
+    assert _grain_to_carry(seen, none) == (pytest.approx(4.2 * 64), 1.5)
+
+
+def test_a_few_strong_lines_are_no_grain(unknown):
+    """Half of the visible skin has folds; what is taken to be grain is what the other half has."""
+    rng = np.random.default_rng(0)
+    noise = 120 + 4 * rng.standard_normal((256, 256, 3))
+    folds = noise + 40 * (np.arange(256) // 2 % 2)[:, None]
+    layout = np.full((256, 256), CLASSES.index("skin"), np.uint8)
+    left = np.arange(256)[:, None] < 128
+    carried = []
+    for picture in (noise, np.where(left, noise, folds)):
+        photo = picture.round().astype(np.uint8)
+        softened = soften(photo, EVEN, unknown, layout)
+        carried.append(np.abs(photo.astype(int) - softened)[~unknown])
+    assert carried[0].max() >= 4
+    assert carried[1].max() <= 2 * carried[0].max()
 
 
 def test_a_colour_photo_keeps_its_colours(unknown, photo):
