@@ -148,10 +148,13 @@ def grown(area, reach):
 
 
 def lower_half(layout):
-    """The hole of a medical mask: the face from the lower third of the nose down; H x W class ids to bool."""
+    """The hole of a medical mask: the face from the lower third of the nose down; 256 x 256 class ids to bool.
+
+    It takes a little around it, as other parts do: the rim of the chin would be left beside another chin.
+    """
     rows = np.flatnonzero(np.isin(layout, PARTS["nose"]).any(1))
     top = (rows.min() + 2 * rows.max()) // 3 if rows.size else layout.shape[0] * 6 // 10
-    mask = np.isin(layout, class_ids("skin", "nose", *MOUTH))
+    mask = grown(np.isin(layout, class_ids("skin", "nose", *MOUTH)), PART_GROWTH)
     mask[:top] = False
     return mask
 
