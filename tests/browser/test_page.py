@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-WAIT = 25_000  # milliseconds
+WAIT = 60_000  # milliseconds
 DESKTOP = {"viewport": {"width": 1440, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
