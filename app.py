@@ -43,7 +43,15 @@ from faceinpaint.page.editors import (
     read_painting,
 )
 from faceinpaint.page.errors import in_plain_words
-from faceinpaint.page.events import after_sending, on, on_download, on_model, unlock
+from faceinpaint.page.events import (
+    after_sending,
+    keep_unread,
+    lock_at,
+    on,
+    on_download,
+    on_model,
+    unlock,
+)
 from faceinpaint.page.looks import LOOKS
 from faceinpaint.page.temporary_files import delete_old_files, own_folder
 from faceinpaint.page.visits import (
@@ -255,7 +263,9 @@ class Page:
                         self.surprise = gr.Button("Random", size="sm", min_width=90)
                         self.clear = gr.Button("Clear", size="sm", min_width=90)
                     self.hidden = gr.Markdown(elem_id="hidden")
-                    self.restore = gr.Button("Restore", variant="primary", size="lg", elem_classes=PHOTO_WORK)
+                    self.restore = gr.Button(
+                        "Restore", variant="primary", size="lg", elem_classes=[PHOTO_WORK, LAYOUT_WORK]
+                    )
                     with gr.Accordion("Options", open=False):
                         self.aligned = gr.Checkbox(
                             label="The picture is already cropped to the face",
@@ -304,7 +314,9 @@ class Page:
                 self.view = gr.Radio([FACE, WHOLE], label="Show", show_label=False, elem_id="view")
                 self.notes = gr.Markdown(elem_id="notes")
                 with gr.Row():
-                    self.others = gr.Button("Show me three other faces", min_width=200)
+                    self.others = gr.Button(
+                        "Show me three other faces", min_width=200, elem_classes=LAYOUT_WORK
+                    )
                     self.download = gr.Button("Download the result", variant="primary", min_width=200)
                 self.result_file = gr.DownloadButton(elem_id="result-file", elem_classes="unseen")
                 gr.Markdown("The filled-in part is made up by a model: it is not what was really there.")
@@ -332,6 +344,8 @@ class Page:
                     elem_classes=LAYOUT_WORK,
                 )
                 self.sent_layout = build_editor(None, None, visible=False)
+                # Names the picture in the editor, and that which was painted on and sent.
+                self.canvas, self.sent_canvas = (gr.Textbox(visible=False) for _ in range(2))
                 self.palette = gr.Radio(
                     [(name.capitalize(), index) for index, name in enumerate(CLASSES)],
                     value=FIRST_CLASS,
@@ -424,7 +438,8 @@ class Page:
         ]
         attempt_parts = [
             *(self.visit, self.hidden, self.results, self.result, self.notes, self.attempts),
-            *(self.editor, self.layout, self.seed, self.view, self.left, self.right, self.slider),
+            *(self.editor, self.layout, self.canvas, self.seed, self.view),
+            *(self.left, self.right, self.slider),
             *(self.sheet, self.files, self.query, self.share, self.link),
         ]
         everything = [*dict.fromkeys(photo_parts + attempt_parts)]
@@ -444,10 +459,9 @@ class Page:
             attempt_parts,
             wait_on=self.result,
         )
-        on(self.another.click, self.start_over, None, everything)
-
         drawn = [self.visit, self.sent_photo]
         mask_parts = [self.visit, self.editor, self.unread, self.hidden]
+        waiting = [linked]  # for the model
         presses = {self.surprise: self.randomize_mask}
         for name, button in zip(PART_HOLES, self.parts, strict=True):
             presses[button] = functools.partial(self.toggle_part, name)
@@ -455,10 +469,15 @@ class Page:
             sent = after_sending(button.click, self.editor, self.sent_photo, lock=PHOTO_WORK)
             hidden = on_model(sent, handler, [*drawn, self.aligned], mask_parts, wait_on=self.hidden)
             unlock(hidden, PHOTO_WORK)
+            keep_unread(hidden.failure)
+            waiting.append(hidden)
         sent = after_sending(self.invert.click, self.editor, self.sent_photo, lock=PHOTO_WORK)
-        unlock(on(sent, self.invert_mask, drawn, mask_parts), PHOTO_WORK)
+        inverted = on(sent, self.invert_mask, drawn, mask_parts)
+        unlock(inverted, PHOTO_WORK)
+        keep_unread(inverted.failure)
         sent = after_sending(self.save.click, self.editor, self.sent_photo)
-        on_download(sent, self.save_mask, drawn, self.mask_file)
+        saved = on_download(sent, self.save_mask, drawn, self.mask_file)
+        keep_unread(saved.success, saved.failure)
         on(self.clear.click, self.clear_mask, self.visit, mask_parts)
         on(self.mask_upload.upload, self.use_mask_file, [self.visit, self.mask_upload], mask_parts)
 
@@ -468,31 +487,37 @@ class Page:
         on(self.unplace.click, self.forget_places, self.visit, point_parts)
 
         inputs = [*drawn, self.aligned, self.seed, self.count]
-        sent = after_sending(self.restore.click, self.editor, self.sent_photo)
+        sent = after_sending(self.restore.click, self.editor, self.sent_photo, lock=LAYOUT_WORK)
         restored = on_model(sent, self.press_restore, inputs, attempt_parts, wait_on=self.hidden)
+        keep_unread(restored.failure)
+        lock_at(self.others.click, LAYOUT_WORK)
         others = on_model(
             self.others.click, self.press_others, self.visit, attempt_parts, wait_on=self.attempts
         )
         edited = [self.visit, self.sent_layout, self.seed, self.count, self.unread]
-        answers = [restored, picked, opened, linked, others]
+        locking = [restored, others]
         presses = {self.render: self.press_render}
         for name, button in zip(EDITS, self.edits, strict=True):
             presses[button] = functools.partial(self.press_edit, name)
         for button, handler in presses.items():
             sent = after_sending(button.click, self.layout, self.sent_layout, lock=LAYOUT_WORK)
-            rendered = on_model(sent, handler, edited, attempt_parts, wait_on=self.result)
-            unlock(rendered, LAYOUT_WORK)
-            answers.append(rendered)
-        for event in answers:
+            locking.append(on_model(sent, handler, edited, attempt_parts, wait_on=self.result))
+        for event in (picked, opened, linked, *locking):
             event.success(None, js="() => faceinpaint.scrollToResult()")
 
         followed = [self.following, self.seed, self.unread]
         self.following.input(None, js="() => faceinpaint.tellStroke()", api_visibility="private")
-        sent = after_sending(self.stroke.click, self.layout, self.sent_layout, trigger_mode="always_last")
-        on_model(
+        sent = after_sending(
+            self.stroke.click,
+            self.layout,
+            self.sent_layout,
+            beside=(self.canvas, self.sent_canvas),
+            trigger_mode="always_last",
+        )
+        strokes = on_model(
             sent,
             self.follow_strokes,
-            [self.visit, self.sent_layout, *followed],
+            [self.visit, self.sent_layout, self.sent_canvas, *followed],
             attempt_parts,
             wait_on=self.result,
             trigger_mode="always_last",
@@ -507,14 +532,21 @@ class Page:
             attempt_parts,
             wait_on=self.result,
         )
-        unlock(filled, LAYOUT_WORK)
-        on_model(
+        lock_at(self.reset.click, LAYOUT_WORK)
+        reset = on_model(
             self.reset.click,
             self.reset_layout,
             [self.visit, *followed],
             attempt_parts,
             wait_on=self.result,
         )
+        locking += [filled, reset]
+        for event in locking:
+            unlock(event, LAYOUT_WORK)
+        # What still waits would be done to the next photo.
+        waiting += [*locking, strokes]
+        on(self.another.click, self.start_over, None, everything, cancels=waiting)
+        self.another.click(None, js="() => faceinpaint.unlockAll()", api_visibility="private")
         on(self.attempts.select, self.return_to, [self.visit, self.unread], attempt_parts)
         viewed = [self.visit, self.view, self.left, self.right]
         on(self.view.input, self.switch_view, viewed, [self.visit, self.result, self.slider, self.attempts])
@@ -716,24 +748,30 @@ class Page:
         """Restore the same hole in three other ways."""
         attempt = visit.attempt
         # The first is the likeliest face, whatever the seed: there already is one like it.
-        press = Press(visit.mask_of(attempt), attempt.seed + 1, variation=2)
+        alike = [each.seed for each in visit.attempts if np.array_equal(each.hole, attempt.hole)]
+        press = Press(visit.mask_of(attempt), max(alike) + 1, variation=2)
         updates = self._carry_out(visit, press, MAX_VARIATIONS - 1, frames=attempt.frames)
         return updates | {self.seed: press.seed}
 
     def press_render(self, visit, painting, seed, count, unread=False):
         """Paint the face again from the layout as the visitor repainted it."""
-        # The editor shows this layout already, and keeps its undo.
         updates = self._render(visit, read_layout(painting), seed, count, "repainted", unread)
-        return updates | {self.layout: gr.skip()}
+        return self._on_same_canvas(updates, visit)
 
-    def follow_strokes(self, visit, painting, following, seed, unread=False):
-        """Paint the face to the layout as it is after a stroke."""
+    def follow_strokes(self, visit, painting, canvas, following, seed, unread=False):
+        """Paint the face to the layout as it is after a stroke, if it still is the layout that is shown."""
         try:
             layout = read_layout(painting)
         except ValueError:  # nobody has asked for anything
             return {self.visit: gr.skip()}
-        # The editor shows this layout already, and keeps its undo.
-        return self._follow(visit, layout, following, seed, unread) | {self.layout: gr.skip()}
+        if canvas != visit.canvas:  # an edit, an undo or another attempt came first
+            return {self.visit: gr.skip()}
+        return self._on_same_canvas(self._follow(visit, layout, following, seed, unread), visit)
+
+    def _on_same_canvas(self, updates, visit):
+        """The updates, but for the layout's editor, which shows this layout already, and keeps its undo."""
+        same = replace(updates[self.visit], canvas=visit.canvas)
+        return updates | {self.visit: same, self.layout: gr.skip(), self.canvas: gr.skip()}
 
     def press_edit(self, name, visit, painting, seed, count, unread=False):
         """Change the layout by a ready-made edit and paint the face again."""
@@ -796,13 +834,14 @@ class Page:
     def _show_attempt(self, visit):
         attempt = visit.attempt
         left = visit.left if visit.left in visit.pictures else PHOTO
+        shown = self._show_layout(visit, attempt.layout)
         return {
-            **self._show_views(visit, left, attempt.title),
+            **shown,
+            **self._show_views(shown[self.visit], left, attempt.title),
             self.view: FACE if visit.close_up else WHOLE,
             self.notes: attempt.notes,
             self.hidden: hidden_share(visit.mask, attempt.layout, attempt.frames[0]),
             self.attempts: self._thumbnails(visit),
-            self.layout: layout_canvas(attempt.layout),
             self.left: gr.Dropdown(visit.pictures, value=left),
             self.right: gr.Dropdown(visit.pictures, value=attempt.title),
             self.sheet: gr.Image(visible=False),
@@ -810,6 +849,15 @@ class Page:
             self.query: attempt.link,
             self.share: gr.Button(visible=bool(attempt.link)),
             self.link: gr.Textbox(visible=False),
+        }
+
+    def _show_layout(self, visit, layout):
+        """Give the layout's editor another picture, under a name of its own."""
+        name = secrets.token_hex(8)
+        return {
+            self.visit: replace(visit, canvas=name),
+            self.layout: layout_canvas(layout),
+            self.canvas: name,
         }
 
     def _thumbnails(self, visit):
@@ -842,7 +890,7 @@ class Page:
     def _follow(self, visit, layout, following, seed, unread):
         """Show a repainted layout, and let the face follow if that is wished and there is a difference."""
         if not following or (layout == visit.attempt.layout).all():
-            return {self.visit: visit, self.layout: layout_canvas(layout)}
+            return self._show_layout(visit, layout)
         return self._render(visit, layout, seed, 1, "repainted", unread, by_strokes=True)
 
     # Comparing and taking home

@@ -148,9 +148,10 @@ def grown(area, reach):
 
 
 def lower_half(layout):
-    """The hole of a medical mask: the face from the lower third of the nose down; 256 x 256 class ids to bool.
+    """The hole of a medical mask, 256 x 256 bool: the face from the lower third of the nose down.
 
-    It takes a little around it, as other parts do: the rim of the chin would be left beside another chin.
+    `layout` are its class ids. The hole takes a little around that, as other parts' do: the rim of the chin
+    would be left beside another chin.
     """
     rows = np.flatnonzero(np.isin(layout, PARTS["nose"]).any(1))
     top = (rows.min() + 2 * rows.max()) // 3 if rows.size else layout.shape[0] * 6 // 10

@@ -280,6 +280,9 @@ class TestRestore:
         again = page.press_others(visit)[page.visit]
         assert again.attempt.title == "5 · another face"
         assert again.attempt.notes.endswith("Seed 6, variation 2.")
+        # From the first attempt, too, not the same three once more.
+        back = page.return_to(again, SimpleNamespace(index=0))[page.visit]
+        assert page.press_others(back)[page.visit].attempt.notes.endswith("Seed 7, variation 2.")
 
     def test_a_face_that_was_pointed_out_is_the_one_restored(self, page, visit, model):
         for click in ((15, 10), (25, 10), (20, 18)):
@@ -446,11 +449,11 @@ class TestLayout:
         first, second = LAYOUT.copy(), LAYOUT.copy()
         first[170:230, 30:60] = hair  # beyond the hole
         second[60:80, 60:110] = hair  # in it, after the first stroke was undone
-        shown = page.follow_strokes(visit, repainted(first), True, 3)
+        shown = page.follow_strokes(visit, repainted(first), visit.canvas, True, 3)
         # The editor keeps its strokes, so that they can be undone.
         assert shown[page.layout] == gr.skip()
         assert shown[page.visit].mask.sum() > box_mask().sum()
-        shown = page.follow_strokes(shown[page.visit], repainted(second), True, 3)
+        shown = page.follow_strokes(shown[page.visit], repainted(second), shown[page.visit].canvas, True, 3)
         assert [each.title for each in shown[page.visit].attempts] == ["1 · restored", "2 · repainted"]
         assert np.array_equal(model.calls[-1].layout, second) and model.calls[-1].seed == 3
         # The hole no longer is as wide as the stroke that was undone.
@@ -458,19 +461,31 @@ class TestLayout:
             np.testing.assert_array_equal(mask, box_mask())
         # "Render" keeps it; the next stroke is another attempt.
         kept = page.press_render(shown[page.visit], repainted(second), 3, 1)[page.visit]
-        last = page.follow_strokes(kept, repainted(first), True, 3)[page.visit]
+        last = page.follow_strokes(kept, repainted(first), kept.canvas, True, 3)[page.visit]
         assert [each.title[:3] for each in last.attempts] == ["1 ·", "2 ·", "3 ·", "4 ·"]
         # So it is after going back to an earlier one.
         back = page.return_to(last, SimpleNamespace(index=1))[page.visit]
-        last = page.follow_strokes(back, repainted(LAYOUT), True, 3)[page.visit]
+        last = page.follow_strokes(back, repainted(LAYOUT), back.canvas, True, 3)[page.visit]
         assert last.attempt.title == "5 · as planned"
+
+    def test_strokes_that_come_after_an_edit_are_not_followed(self, page, visit, model):
+        """They were painted on the layout before it, and would undo it."""
+        hat = np.where(LAYOUT == 0, np.uint8(CLASSES.index("hat")), LAYOUT)
+        visit = press_restore(page, visit)[page.visit]
+        smiling = page.press_edit("Smile", visit, repainted(LAYOUT), 0, 1)
+        calls = len(model.calls)
+        late = page.follow_strokes(smiling[page.visit], repainted(hat), visit.canvas, True, 0)
+        assert late == {page.visit: gr.skip()} and len(model.calls) == calls
+        # What is painted after it is, on the picture that came with it.
+        shown = page.follow_strokes(smiling[page.visit], repainted(hat), smiling[page.canvas], True, 0)
+        assert np.array_equal(model.calls[-1].layout, hat) and shown[page.visit].made == 3
 
     def test_the_face_follows_only_what_is_new_and_whole(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]
         hat = np.where(LAYOUT == 0, np.uint8(CLASSES.index("hat")), LAYOUT)
         wiped = {"background": None, "layers": [], "composite": None}
         for painting, following in ((repainted(LAYOUT), True), (wiped, True), (repainted(hat), False)):
-            assert page.result not in page.follow_strokes(visit, painting, following, 0)
+            assert page.result not in page.follow_strokes(visit, painting, visit.canvas, following, 0)
         assert len(model.calls) == 1
 
     def test_a_wiped_layout_is_refused(self, page, visit, model):
@@ -539,6 +554,40 @@ class TestVisits:
         session[page.visit._id] = press_restore(page, restored[page.visit], np.s_[4:20, 10:30])[page.visit]
         now = self.answer(page, page.switch_view, shown, session, before=restored[page.visit])
         assert now.close_up and len(now.attempts) == 2
+
+    def test_the_answer_to_a_stroke_on_a_layout_that_was_left_is_dropped(self, page, visit, model, sessions):
+        session = sessions["a"]
+        visit = press_restore(page, visit)[page.visit]
+        hat = np.where(LAYOUT == 0, np.uint8(CLASSES.index("hat")), LAYOUT)
+        first = page.follow_strokes(visit, repainted(hat), visit.canvas, True, 0)[page.visit]
+        hat[100:110] = CLASSES.index("skin")
+        second = page.follow_strokes(first, repainted(hat), first.canvas, True, 0)
+        back = page.return_to(first, SimpleNamespace(index=0))[page.visit]
+        session[page.visit._id] = back
+        assert self.answer(page, page.follow_strokes, second, session, before=first) is back
+        session[page.visit._id] = first
+        now = self.answer(page, page.follow_strokes, second, session, before=first)
+        assert now.attempt is second[page.visit].attempt
+
+    def test_the_answer_to_a_press_shows_what_it_says(self, page, visit, model, sessions):
+        """Its picture comes last, so that it is the one that is chosen, whatever was picked meanwhile."""
+        session = sessions["a"]
+        visit = press_restore(page, visit)[page.visit]
+        pressed = page.press_fill(visit, repainted(LAYOUT), 0, CLASSES.index("hat"), True, 0)
+        pressed = page.press_restore(pressed[page.visit], painting(visit), False, 0, 1)
+        before = replace(pressed[page.visit], chosen=0, attempts=pressed[page.visit].attempts)
+        again = page.press_restore(before, painting(before), False, 0, 1)
+        session[page.visit._id] = page.return_to(before, SimpleNamespace(index=1))[page.visit]
+        now = self.answer(page, page.press_restore, again, session, before=before)
+        assert now.chosen == again[page.visit].chosen == 0
+
+    def test_what_waits_for_the_model_is_not_done_to_the_next_photo(self, page):
+        fns = page.blocks.fns
+        waiting = {
+            i for i, fn in fns.items() if fn.concurrency_id == "model" and fn.api_visibility != "public"
+        }
+        cancelled = [fn.cancels for fn in fns.values() if (page.another._id, "click") in fn.targets]
+        assert len(waiting) > 15 and waiting == set(sum(cancelled, []))
 
     def test_visits_are_not_compared_pixel_by_pixel(self, visit):
         """From Python 3.13 on that would raise: a mask is no truth value."""

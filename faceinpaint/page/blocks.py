@@ -34,15 +34,16 @@ class Blocks(gr.Blocks):
     async def postprocess_data(self, block_fn, predictions, state):
         """Gradio's own, between a handler and its answer.
 
-        An answer about a photo that the visitor has left meanwhile is dropped; of the same photo's visit what
-        other handlers have changed meanwhile is kept.
+        An answer about a photo, or a layout, that the visitor has left meanwhile is dropped; of the same
+        photo's visit what other handlers have changed meanwhile is kept.
         """
         named = predictions.items() if isinstance(predictions, dict) else ()
         component, visit = next((item for item in named if isinstance(item[1], Visit)), (None, None))
         before = asked_about.get()
         if visit and component in block_fn.inputs:
             now = state and state.get(component._id)
-            if not now or now.photo is not visit.photo:
+            left = not now or now.photo is not visit.photo
+            if left or before and visit.is_overtaken(before, now):
                 predictions = {component: now}
             elif before and before is not now:
                 predictions = predictions | {component: visit.merged(before, now)}

@@ -3,7 +3,10 @@
 window.faceinpaint = {
     // On a slow line, from a press until what is painted on an editor has arrived.
     sending(editor) {
-        if (editor === 'photo') this.markUnread(false)
+        if (editor === 'photo') {
+            this.wasUnread = this.isUnread()
+            this.markUnread(false)
+        }
         const page = document.body.dataset
         page.sending = 'Sending what you painted …'
         clearTimeout(this.unsent)
@@ -35,6 +38,11 @@ window.faceinpaint = {
         }, 300)
     },
 
+    // Another photo has no part in what was pressed for the last one.
+    unlockAll() {
+        Object.keys(this.locked).forEach(work => this.unlock(work))
+    },
+
     locked: {},
 
     setInert(work, inert) {
@@ -52,8 +60,16 @@ window.faceinpaint = {
 
     // Whether there are strokes on the photo that the server has not seen.
     markUnread(unread) {
-        const box = document.querySelector('#unread input')
-        if (box.checked !== unread) box.click()
+        if (this.isUnread() !== unread) document.querySelector('#unread input').click()
+    },
+
+    isUnread() {
+        return document.querySelector('#unread input').checked
+    },
+
+    // The server has seen them, but not kept them.
+    keepUnread() {
+        if (this.wasUnread) this.markUnread(true)
     },
 
     // Gradio's own button hands out the file that it had before it was pressed; here that is made first.

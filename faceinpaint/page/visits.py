@@ -96,6 +96,7 @@ class Visit:
     close_up: bool = False  # show the face instead of the whole photo
     left: str = PHOTO  # name of the picture on the left side of the comparison
     made: int = 0  # attempts in all, those included that are no longer kept
+    canvas: str = ""  # names the picture that the layout's editor was last given
 
     @property
     def image(self):
@@ -128,7 +129,14 @@ class Visit:
             for field in fields(self)
             if getattr(self, field.name) is getattr(before, field.name)
         }
+        if self.attempts is not before.attempts or self.canvas != before.canvas:
+            # Its answer shows an attempt in this way.
+            meanwhile |= {name: getattr(self, name) for name in ("chosen", "close_up", "left")}
         return replace(self, **meanwhile)
+
+    def is_overtaken(self, before, now):
+        """Whether this, made of the visit `before`, follows a layout that is no longer shown in `now`."""
+        return self.attempts is not before.attempts and self.canvas == before.canvas != now.canvas
 
     @property
     def attempt(self):
