@@ -43,7 +43,8 @@ def overlay_layout(photo, layout, frame):
     region, matrix = frame.cut_out(*overlaid.shape[:2])
     part = overlaid[region]
     options = {"dsize": part.shape[1::-1], "flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP}
-    colours = cv2.warpAffine(PALETTE[layout], matrix, **options)
+    # Only the share fades at the frame's edge: with the colours it would fade twice, to a dark line.
+    colours = cv2.warpAffine(PALETTE[layout], matrix, borderMode=cv2.BORDER_REPLICATE, **options)
     share = cv2.warpAffine(np.full(layout.shape, OVERLAY_OPACITY, np.float32), matrix, **options)[..., None]
     part[...] = (part * (1 - share) + colours * share).round()
     return Image.fromarray(overlaid)

@@ -464,6 +464,19 @@ def test_no_face_is_said_in_plain_words():
         locate(photo, np.zeros((300, 400)), Decoder(), stay)
 
 
+def test_a_face_that_is_made_up_is_not_found():
+    """Where hardly anything is seen the layout generator makes up a face, wherever it looks."""
+    made_up = picture_to_layout(drawn_layout())
+    photo, hole = np.full((300, 400, 3), 90, np.uint8), np.ones((300, 400), bool)
+    hole[0, 0] = False
+
+    def parse(faces, unknown):
+        return np.stack([made_up] * len(faces))
+
+    assert locate_by_layout(photo, ~hole, parse, stay)
+    assert locate_by_layout(photo, hole, parse, stay) == []
+
+
 def drawn_faces(*places):
     """A 300 x 900 photo of the drawn face at those x, and their matrices."""
     photo, matrices = np.zeros((300, 900, 3), np.uint8), [turned(0, 1, (x, 20)) for x in places]

@@ -35,6 +35,14 @@ def test_a_layout_lies_over_its_face_only(grey):
     assert (abs(shown[25:35, 35:45] - PALETTE[13].astype(int)) < abs(100 - PALETTE[13].astype(int))).all()
 
 
+def test_a_layout_has_no_dark_rim():
+    """Where it ends, between two of its pixels, it is a blend of both pictures, too."""
+    white = Image.new("RGB", (900, 900), (255, 255, 255))
+    frame = FaceFrame.square(450, 450, 800)
+    shown = np.asarray(overlay_layout(white, np.full((256, 256), 1, np.uint8), frame)).astype(int)
+    assert (shown[450, 450] < 255).any() and (shown >= shown[450, 450] - 1).all()
+
+
 def test_every_face_found_is_outlined(grey):
     frames = [FaceFrame.square(19.5, 29.5, 20), FaceFrame.square(59.5, 29.5, 10)]
     shown = (np.asarray(outline_faces(grey, frames)) == HOLE_TINT).all(-1)
