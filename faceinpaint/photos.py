@@ -190,6 +190,8 @@ class Photo:
     def filled(self, rgb, mask):
         """The photo with other colours in its hole; all else, opacity too, as it is.
 
+        But what was erased within the hole, to transparency, is opaque again: it would hide what is painted.
+
         Args:
             rgb: H x W x 3 uint8 in sRGB.
             mask: H x W bool, true in the hole.
@@ -198,6 +200,11 @@ class Photo:
         if mask.any():
             new = np.asarray(self._from_srgb(Image.fromarray(rgb[mask][None]))).reshape(-1, self._colours)
             filling[:, : self._colours] = new * np.uint16(257) if filling.dtype == np.uint16 else new
+        if filling.shape[1] > self._colours:
+            opaque = np.iinfo(filling.dtype).max
+            _, pieces = cv2.connectedComponents(np.uint8(self.pixels[..., -1] < opaque))
+            erased = ~np.isin(pieces, pieces[~mask]) & (pieces > 0)
+            filling[erased[mask], -1] = opaque
         return self.with_filling(filling, mask)
 
     def with_filling(self, filling, mask):

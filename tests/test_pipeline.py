@@ -50,6 +50,17 @@ class TestKnownPixels:
         image, mask = at(size)
         self.check(inpainter, image, mask, image)
 
+    def test_what_was_erased_in_the_hole_is_opaque_again(self, inpainter):
+        image, mask = at((60, 50))
+        opacity = np.full((50, 60, 1), 255, np.uint8)
+        rows, columns = (np.flatnonzero(mask.any(axis))[[0, -1]] for axis in (1, 0))
+        opacity[rows[0] + 2 : rows[1] - 1, columns[0] + 2 : columns[1] - 1] = 0
+        opacity[: rows[0] + 1, 20] = 100  # it goes on outside: the edge of a cut-out
+        result = inpainter(Image.fromarray(np.dstack([image, opacity])), mask, align=False)
+        restored = np.asarray(result.image)[..., 3]
+        assert mask[rows[0], 20] and opacity[mask].min() == 0
+        assert (restored[: rows[0] + 1, 20] == 100).all() and (restored != 255).sum() == rows[0] + 1
+
     def test_they_are_identical_with_opacity_and_in_grey(self, inpainter):
         image, mask = at((60, 50))
         opacity = np.random.default_rng(2).integers(0, 256, (50, 60, 1)).astype(np.uint8)
