@@ -459,6 +459,7 @@ class Page:
             attempt_parts,
             wait_on=self.result,
         )
+
         drawn = [self.visit, self.sent_photo]
         mask_parts = [self.visit, self.editor, self.unread, self.hidden]
         waiting = [linked]  # for the model
@@ -760,11 +761,11 @@ class Page:
 
     def follow_strokes(self, visit, painting, canvas, following, seed, unread=False):
         """Paint the face to the layout as it is after a stroke, if it still is the layout that is shown."""
+        if canvas != visit.canvas:  # an edit, an undo or another attempt came first
+            return {self.visit: gr.skip()}
         try:
             layout = read_layout(painting)
         except ValueError:  # nobody has asked for anything
-            return {self.visit: gr.skip()}
-        if canvas != visit.canvas:  # an edit, an undo or another attempt came first
             return {self.visit: gr.skip()}
         return self._on_same_canvas(self._follow(visit, layout, following, seed, unread), visit)
 

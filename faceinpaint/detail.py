@@ -77,7 +77,7 @@ quartile; the hole is to have so much of its power, and gets at most so many tim
 
 Chosen by LPIPS and the power of skin's finest octave on 160 validation pictures: 0.0634 and 0.79 of the true
 power; half of the grain for all 0.0632 and 0.75. With noise of 6, 12 or 20 levels 0.0927, 0.0988 and 0.1053;
-half of it for all 0.1054, 0.1289 and 0.1558 (60 pictures).
+half of it for all 0.1054, 0.1289 and 0.1558 (60 pictures). All that was with medians.
 """
 
 _GRAIN_STEPS, _STRONGEST_GRAIN = 64, 4095
@@ -86,8 +86,8 @@ _GRAIN_STEPS, _STRONGEST_GRAIN = 64, 4095
 _MOST_LINES, _LINES, _FAINT = 2.5, 2.8, 0.5
 """Skin gives no grain where what is coarser than that, but finer than this blur in pixels of the aligned
 face, is so many times as strong as its grain is, and that counts as so many levels at least: ears have folds,
-which were veins on a forehead. By LPIPS it makes no difference, 2.0 or 4.0 neither; with 4.0 there are some
-veins left, and noisy photos want sources.
+which were veins on a forehead. By LPIPS it makes no difference, 1.5 or 4.0 neither; with 4.0 there are some
+veins left, with 1.5 skin lost grain.
 """
 
 MEDIAN_OF_SQUARED_NORMAL, _QUARTILE_OF_NORMAL = 0.455, 0.319

@@ -200,11 +200,11 @@ class Photo:
         if mask.any():
             new = np.asarray(self._from_srgb(Image.fromarray(rgb[mask][None]))).reshape(-1, self._colours)
             filling[:, : self._colours] = new * np.uint16(257) if filling.dtype == np.uint16 else new
-        if filling.shape[1] > self._colours:
-            opaque = np.iinfo(filling.dtype).max
-            _, pieces = cv2.connectedComponents(np.uint8(self.pixels[..., -1] < opaque))
-            erased = ~np.isin(pieces, pieces[~mask]) & (pieces > 0)
-            filling[erased[mask], -1] = opaque
+        opaque = np.iinfo(filling.dtype).max
+        if filling.shape[1] > self._colours and (filling[:, -1] < opaque).any():
+            count, pieces = cv2.connectedComponents(np.uint8(self.pixels[..., -1] < opaque))
+            goes_on_outside = np.bincount(pieces[~mask], minlength=count) > 0
+            filling[~goes_on_outside[pieces[mask]], -1] = opaque
         return self.with_filling(filling, mask)
 
     def with_filling(self, filling, mask):

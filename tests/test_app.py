@@ -575,7 +575,7 @@ class TestVisits:
         visit = press_restore(page, visit)[page.visit]
         pressed = page.press_fill(visit, repainted(LAYOUT), 0, CLASSES.index("hat"), True, 0)
         pressed = page.press_restore(pressed[page.visit], painting(visit), False, 0, 1)
-        before = replace(pressed[page.visit], chosen=0, attempts=pressed[page.visit].attempts)
+        before = replace(pressed[page.visit], chosen=0)
         again = page.press_restore(before, painting(before), False, 0, 1)
         session[page.visit._id] = page.return_to(before, SimpleNamespace(index=1))[page.visit]
         now = self.answer(page, page.press_restore, again, session, before=before)

@@ -14,10 +14,10 @@ def after_sending(event, editor, sent, beside=(), lock=None, trigger_mode=None):
     event(None, js=f"() => faceinpaint.sending('{editor.elem_id}')", **options)
     if lock:
         lock_at(event, lock)
-    sources, targets = zip((editor, sent), *([beside] if beside else []), strict=True)
     hand_over = "(painting, ...beside) => [faceinpaint.sent(painting), ...beside]"
-    arrived = event(None, list(sources), list(targets), js=hand_over, **options)
-    arrived.failure(None, js="() => faceinpaint.keepUnread()", api_visibility="private")
+    arrived = event(None, [editor, *beside[:1]], [sent, *beside[1:]], js=hand_over, **options)
+    if editor.elem_id == "photo":
+        keep_unread(arrived.failure)
     if lock:
         arrived.failure(None, js=_unlocking(lock), api_visibility="private")
     return arrived.success
