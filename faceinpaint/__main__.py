@@ -87,6 +87,9 @@ def _mask_of(photo, folder):
 
 def _restore_file(inpainter, photo, mask, out, name, options, layout_out):
     """Restore one photo; `out` is a picture to write, or a folder for one called `name` and a suffix."""
+    # Formats that blur colours would write a layout that can't be read again.
+    if layout_out and Path(layout_out).suffix.lower() != ".png":
+        raise ValueError(f"{layout_out} cannot be written: a layout's picture is a .png file.")
     given = {Path(path).resolve() for path in (photo, mask, options.layout) if path}
     photo = photos.Photo.open(photo)
     if out.is_dir():
@@ -132,7 +135,7 @@ def _add_restore_arguments(parser):
     parser.add_argument("--mask", required=True, help="its mask, white = fill; or a folder of masks")
     parser.add_argument("-o", "--out", required=True, help="picture, or folder, to write")
     parser.add_argument("--layout", help="layout to paint from: class ids or the classes' colours, 256 x 256")
-    parser.add_argument("--layout-out", help="write the layout's picture here (a folder, for a folder)")
+    parser.add_argument("--layout-out", help="layout's picture to write, a .png file; for a folder a folder")
     parser.add_argument("--aligned", action="store_true", help="the photo already is an aligned face")
     parser.add_argument(
         "--variations", type=int, default=1, choices=range(1, MAX_VARIATIONS + 1),

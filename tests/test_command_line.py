@@ -144,6 +144,14 @@ class TestRestore:
             assert np.array_equal(picture_to_layout(Image.open(f"layouts/a{number}.png")), result.layout)
         assert len(list(Path("new").iterdir())) == len(list(Path("layouts").iterdir())) == 3
 
+    @pytest.mark.parametrize("name", ["layout.jpg", "layout.foo", "layouts"])
+    def test_a_layout_that_could_not_be_read_again_is_refused_before_anything_is_written(
+        self, folder, loaded, capsys, name
+    ):
+        arguments = "photo.png", "--mask", "mask.png", "-o", "out.png", "--layout-out", name
+        assert "a layout's picture is a .png file" in refuse(capsys, "restore", *arguments)
+        assert not Path("out.png").exists()
+
     @pytest.mark.parametrize("there", ["out-2.png", "layout-3.png"])
     def test_variations_never_overwrite_a_file(self, folder, loaded, capsys, there):
         """Nobody named it: it may be another photo."""
