@@ -29,7 +29,7 @@ from faceinpaint import FaceInpainter
 from faceinpaint.alignment import FACE_SIZE, FaceFrame
 from faceinpaint.baselines import BASELINES
 from faceinpaint.examples import read_examples
-from faceinpaint.layout_editing import EDITS, edit_layout, fill_region, widen_hole
+from faceinpaint.layout_editing import EDITS, cut_hair, edit_layout, fill_region, widen_hole
 from faceinpaint.masks import grown_part, lower_half, random_mask, resize_mask
 from faceinpaint.page.blocks import Blocks
 from faceinpaint.page.editors import (
@@ -104,7 +104,7 @@ def load_inpainter():
 @on_gpu
 @in_plain_words  # of ZeroGPU's own process no other error comes back with its sentence
 def use_model(work, *arguments, **options):
-    """What `work`, one of the two functions below, makes of its arguments."""
+    """What `work`, one of the three functions below, makes of its arguments."""
     return work(load_inpainter(), *arguments, **options)
 
 
@@ -121,6 +121,11 @@ def make_layout(inpainter, photo, mask, align=True, frames=None):
     return inpainter.predict_layout(photo, mask, frames=frames), frames[0]
 
 
+def find_hair(inpainter, photo, mask, frame, cut):
+    """Where hair that is `cut` off the aligned face goes on in the photo."""
+    return inpainter.hair_beyond(photo, mask, frame, cut)
+
+
 def restore(photo, mask, *, seed, count=1, variation=1, **options):
     """Run the model with the page's options; an emptied seed counts as 0."""
     load_inpainter()  # outside of the GPU's time, and kept for the next visitor
@@ -132,6 +137,12 @@ def predict_layout(photo, mask, **options):
     """The layout of the face in `photo`, also under `mask`, and its frame."""
     load_inpainter()
     return use_model(make_layout, photo, mask, **options)
+
+
+def widen(photo, hole, before, after, frame):
+    """The hole that an edited layout asks for; of hair that goes, also what hangs outside the face."""
+    wider, cut = widen_hole(hole, before, after, frame), cut_hair(before, after)
+    return wider | use_model(find_hair, photo, hole, frame, cut) if cut.any() else wider
 
 
 def temporary_file(name):
@@ -791,7 +802,7 @@ class Page:
         if (layout == origin.layout).all():
             edit = "as planned"
         hole = visit.mask_of(origin)
-        wider = widen_hole(hole, origin.layout, layout, attempt.frames[0])
+        wider = widen(visit.photo, hole, origin.layout, layout, attempt.frames[0])
         # What is no longer widened is the photo's again; what was painted since is for the next "Restore".
         mask = before & ~(visit.mask_of(attempt) & ~hole) | wider & ~hole
         if by_strokes and visit.growing:

@@ -117,6 +117,23 @@ class FaceFrame:
         shift = (scale - 1) / 2
         return FaceFrame(compose(np.array([[scale, 0, shift], [0, scale, shift]]), self.matrix), size)
 
+    def widened(self, points, most, margin):
+        """A wider frame that holds this one and points beyond it, with this one's tilt.
+
+        Args:
+            points: N x 2 photo coordinates, N > 0.
+            most: it becomes at most so many times as wide; then further points lie beyond it.
+            margin: how far it reaches beyond the points, in pixels of the aligned face.
+        """
+        first, last = -0.5, self.size - 0.5
+        points = self.to_frame(points)
+        low = np.minimum(points.min(axis=0) - margin, first)
+        high = np.maximum(points.max(axis=0) + margin, last)
+        side = min((high - low).max(), most * self.size)
+        centre = np.clip((low + high) / 2, last - side / 2, first + side / 2)
+        linear = np.eye(2) * (self.size / side)
+        return FaceFrame(compose(self._around(centre, linear, self.size).matrix, self.matrix), self.size)
+
     @property
     def inverse(self):
         """2 x 3 float64 similarity from pixels of the aligned face to photo pixels."""

@@ -53,6 +53,9 @@ Of 200 validation faces with the mouth hidden 106 have it open; so 100 are paint
 many of the others half open. Either way two thirds are as they are in truth.
 """
 
+AROUND = tuple(class_ids("background", "hair", "neck", "cloth"))
+"""Classes of what is made up outside a face's square."""
+
 LEAST_SEEN = 30
 """A class counts as seen from so many pixels of 256 x 256 on."""
 
@@ -129,6 +132,28 @@ def _raise_of_small_parts(inside, expected, layout, hole):
         elif rank:
             raised[part] = limit
     return raised
+
+
+def layout_around(logits, hole, face, inside):
+    """The layout of a picture that shows more than a face's square, where Stage 1 was made for no more.
+
+    Of what is hidden outside the square nothing is a face's: it would get another nose on its chest. And
+    there is hair only where it goes on from hair in the square, or from visible hair.
+
+    Args:
+        logits: 19 x H x W, Stage 1's.
+        hole: H x W bool.
+        face: H x W class ids, the layout of the face's square where it lies in the picture.
+        inside: H x W bool, where it lies.
+
+    Returns:
+        H x W uint8 class ids.
+    """
+    hidden = hole & ~inside
+    layout = np.where(inside, face, logits.argmax(0)).astype(np.uint8)
+    classes = np.array(AROUND, np.uint8)
+    layout[hidden] = classes[logits[classes].argmax(0)][hidden]
+    return without_islands(layout, hidden)
 
 
 def without_islands(layout, hole):

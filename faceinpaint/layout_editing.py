@@ -238,6 +238,17 @@ def widen_hole(mask, before, after, frame):
     return mask | frame.area_in_photo(area, mask.shape[1], mask.shape[0])
 
 
+def cut_hair(before, after):
+    """Hair that an edit takes away although it goes on outside the layout; H x W bool, often none of it.
+
+    The arguments are those of `widen_hole`; `FaceInpainter.hair_beyond` tells where in the photo it goes on.
+    """
+    gone = ((before == _ID["hair"]) & (after != _ID["hair"])).astype(np.uint8)
+    _, parts = cv2.connectedComponents(gone)
+    leaving = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+    return np.isin(parts, leaving[leaving > 0])
+
+
 def _is_of(layout, *names):
     """Which pixels of a layout are of one of the classes, H x W bool."""
     return np.isin(layout, [_ID[name] for name in names])

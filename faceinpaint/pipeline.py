@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import math
 import operator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from .alignment import (
     NO_FACE,
     FaceFrame,
     NoFaceFound,
+    compose,
     locate,
     paste_back,
     share_hole,
@@ -27,8 +29,8 @@ from .detail import carry_detail, enlarge, even_skin, match_sharpness, match_ton
 from .face_detector import DetectorUnavailable, FaceDetector
 from .flow import add_strands, find_flow, smooth_along
 from .images import as_images, as_pictures
-from .layout_decoding import likeliest_layout, without_islands
-from .layout_editing import WIDENING
+from .layout_decoding import layout_around, likeliest_layout, without_islands
+from .layout_editing import WIDENING, WIDENING_OF_FINE
 from .masks import grown
 from .modeling.face_prior import light_of
 from .modeling.face_upsampler import FACTOR
@@ -39,6 +41,7 @@ from .precision import autocast, fast_dtype, settle
 from .semantics import (
     EYES,
     GLASSES,
+    HAIR,
     RIM,
     SKIN,
     behind_lenses,
@@ -72,8 +75,19 @@ where the face itself lies beneath, and where one colour or another thing does 6
 NEARLY_ALL = 0.8
 """Where more of an aligned face's square is hidden, what lies beneath counts as a face's in any case."""
 
-WORTH_TELLING = 0.02
-"""Where a smaller share of the hole than this lies outside the face, nobody is told."""
+WORTH_PAINTING = 0.02
+"""A share of the hole smaller than this that lies outside the faces' squares gets the colours around it."""
+
+WIDEST = 2.5
+"""What lies outside the face's square is painted in one that is at most so many times as wide.
+
+Of 36 holes of 20-50% in squares twice as wide as the face's, in 18 photos, what lies outside has an LPIPS of
+0.066 and a PSNR of 25.4 dB then; 0.066 and 25.1 dB in a square that is at most twice as wide, 0.074 and
+25.0 dB in 1.6 times; with the colours around it (Telea) 0.093 and 24.8 dB.
+"""
+
+CONTEXT = 16
+"""How far that square reaches beyond the hole, in pixels of the aligned face; with 48 the LPIPS is 0.067."""
 
 HOLE_GREY = 127
 """What hidden pixels of `Result.aligned_input` are shown as."""
@@ -273,7 +287,7 @@ class FaceInpainter:
             for number, frame in enumerate(frames)
         ]
         shares = share_hole(mask, frames)
-        results = [self._assemble(photo, mask, faces, shares, index) for index in range(count)]
+        results = [self._assemble(photo, mask, faces, shares, index, seed) for index in range(count)]
         results *= num_variations // count  # an empty mask has one result
         return results if num_variations > 1 else results[0]
 
@@ -323,6 +337,31 @@ class FaceInpainter:
             raise NoFaceFound(NO_FACE)
         return frames
 
+    def hair_beyond(self, image, mask, frame, cut):
+        """Hair outside a face's square that hangs together with hair in it.
+
+        Args:
+            image: see `__call__`.
+            mask: see `__call__`.
+            frame: the face's `FaceFrame`.
+            cut: 256 x 256 bool, the hair in the aligned face that is asked about.
+
+        Returns:
+            H x W bool, what Stage 1 reads as such hair in a wider square, and a little around that.
+        """
+        photo = Photo.of(image).rgb
+        mask = check_mask(mask, photo)
+        # Hair hangs down, and hardly to the sides.
+        wider = frame.widened(frame.to_photo([(64, 2 * FACE_SIZE), (192, 2 * FACE_SIZE)]), WIDEST, CONTEXT)
+        face, unknown = warp_to_frame(photo, mask, wider)
+        inside, cut = (_in_frame(area, frame, wider) for area in (np.ones_like(cut), cut))
+        hair = (self._parse(face[None], unknown[None])[0] == HAIR) & ~inside & ~unknown
+        _, parts = cv2.connectedComponents((hair | cut).astype(np.uint8))
+        beyond = hair & np.isin(parts, parts[cut])
+        reach = math.ceil(WIDENING_OF_FINE * frame.side / wider.side)
+        beyond = wider.area_in_photo(grown(beyond, reach), *photo.shape[1::-1])
+        return beyond & ~frame.covered(beyond)
+
     @torch.inference_mode()
     def _is_of_face(self, image, mask, frame):
         """Whether what lies beneath the hole is about what the prior expects of a face in that frame."""
@@ -355,11 +394,39 @@ class FaceInpainter:
                 light = VARIATION_LIGHT * light_of(drawn[2], likeliest[2])
             shown = self._lay_out(*drawn)[0] if layout is None else layout
             variations.append(self._render(pixels, unknown, shown, likeliest, noise, light))
-        larger = None
-        if frame.side > FACE_SIZE:
-            side = round(min(FACTOR * FACE_SIZE, frame.side))
-            larger = warp_to_frame(image, mask, frame.resized(side))
-        return _Face(frame, pixels, unknown, larger, variations)
+        return _Face(frame, pixels, unknown, _view_larger(image, mask, frame), variations)
+
+    def _paint_around(self, picture, hole, face, painted, seed):
+        """Fill what of a hole lies outside a face's square, but not far from it.
+
+        Args:
+            picture: H x W x 3 uint8, the photo with its restored faces.
+            hole: H x W bool, what they do not cover.
+            face: the `_Face` that it lies beside.
+            painted: that one of its variations which is in the picture.
+            seed: of the texture.
+
+        Returns:
+            The picture and what is left of the hole.
+        """
+        # Of each row the two ends: these hold all others between them.
+        y = np.flatnonzero(hole.any(1))
+        ends = hole[y].argmax(1), hole.shape[1] - 1 - hole[y, ::-1].argmax(1)
+        points = np.concatenate([np.column_stack([x, y]) for x in ends])
+        frame = face.frame.widened(points, WIDEST, CONTEXT)
+        pixels, unknown = warp_to_frame(picture, hole, frame)
+        seen = self._see(pixels[None], unknown[None])
+        with torch.inference_mode(), self.autocast():
+            logits = _finite(self.layout_generator.look_twice(*seen))[0]
+        inside = _in_frame(np.ones_like(unknown), face.frame, frame)
+        layout = layout_around(
+            logits.float().cpu().numpy(), unknown, _in_frame(painted.layout, face.frame, frame), inside
+        )
+        noise = torch.Generator(self.device).manual_seed(seed)
+        new = self._paint(pixels, unknown, layout, seen, noise, None)
+        wider = _Face(frame, pixels, unknown, _view_larger(picture, hole, frame), [new])
+        new_pixels = self._enlarge(wider, new) if wider.larger else new.pixels
+        return paste_back(picture, hole, new_pixels, frame, new.sources, layout)
 
     def _parse(self, faces, unknown):
         """Stage 1's class ids, N x 256 x 256 uint8, of N x 256 x 256 x 3 uint8 faces, to find them by."""
@@ -470,7 +537,7 @@ class FaceInpainter:
             upsampled = as_pictures(_finite(self.face_upsampler(image)))[0]
         return enlarge(restored, upsampled, painted.grain, *face.larger, painted.layout)
 
-    def _assemble(self, photo, mask, faces, shares, index):
+    def _assemble(self, photo, mask, faces, shares, index, seed):
         """The `Result` of variation `index`; `shares` is each face's part of the hole, see `share_hole`."""
         picture, beyond = photo.rgb, mask
         # Each later face takes of the hole what is nearer to it than to all before it, next to what those
@@ -484,11 +551,14 @@ class FaceInpainter:
             )
             beyond = beyond & left
         notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
+        main = faces[0]
+        if np.count_nonzero(beyond) > WORTH_PAINTING * np.count_nonzero(mask):
+            notes.append("Part of the painted area lies outside the face, which the model paints less well.")
+            picture, beyond = self._paint_around(picture, beyond, main, main.variations[index], seed)
         if beyond.any():
             picture = fill_plainly(picture, beyond)
-            if np.count_nonzero(beyond) > WORTH_TELLING * np.count_nonzero(mask):
-                notes.append("Part of the painted area lies outside the face; it got the colours around it.")
-        main = faces[0]
+            if np.count_nonzero(beyond) > WORTH_PAINTING * np.count_nonzero(mask):
+                notes.append("Part of the painted area lies far from the face; it got the colours around it.")
         shown = np.where(main.unknown[..., None], np.uint8(HOLE_GREY), main.pixels)
         return Result(
             photo=photo.filled(picture, mask),
@@ -499,6 +569,20 @@ class FaceInpainter:
             frames=[face.frame for face in faces],
             notes=notes,
         )
+
+
+def _view_larger(image, mask, frame):
+    """A face that the photo shows larger than the networks take it, as `_Face.larger`."""
+    if frame.side <= FACE_SIZE:
+        return None
+    return warp_to_frame(image, mask, frame.resized(round(min(FACTOR * FACE_SIZE, frame.side))))
+
+
+def _in_frame(area, frame, other):
+    """What is in one frame of a photo, 256 x 256 bool or class ids, as it lies in another one; else 0."""
+    there = compose(other.matrix, frame.inverse)
+    values = cv2.warpAffine(area.astype(np.uint8), there, area.shape, flags=cv2.INTER_NEAREST)
+    return values.astype(area.dtype)
 
 
 def _of_face_size(frames):

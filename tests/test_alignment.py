@@ -366,6 +366,28 @@ def test_a_face_keeps_its_fine_structure_when_it_is_brought_into_its_frame(step)
     assert 0.75 < finest(aligned) / finest(small) < 1.3
 
 
+def test_a_widened_frame_holds_the_face_and_the_points_but_is_not_wider_than_asked():
+    frame = FaceFrame(turned(20, 0.5, (90, -30)))
+    square = [(-0.5, -0.5), (255.5, 255.5)]
+    for points, most, held in (
+        ([(300, 40)], 2, True),
+        ([(-60, 500), (290, 10)], 3, True),
+        ([(128, 900)], 2, False),
+        ([(100, 100)], 2, True),
+    ):
+        wider = frame.widened(frame.to_photo(points), most, margin=10)
+        there = wider.to_frame(frame.to_photo(square + points))
+        assert wider.size == frame.size and wider.side <= most * frame.side * (1 + 1e-9)
+        assert (there[:2] >= -0.51).all() and (there[:2] <= 255.51).all()
+        margin = 10 * frame.side / wider.side
+        inside = (there[2:] >= margin - 0.51).all() and (there[2:] <= 255.51 - margin).all()
+        assert inside == held
+        # Set upright as the face is.
+        scale = frame.side / wider.side
+        np.testing.assert_allclose(wider.matrix[:, :2], scale * frame.matrix[:, :2])
+    assert frame.widened(frame.to_photo([(100, 100)]), 2, 10).apart(frame) < 1e-9
+
+
 @needs_shared
 @pytest.mark.parametrize(("quarter_turn", "share"), [(0, 0.95), (90, 0.9), (180, 0.9), (270, 0.9)])
 def test_yunet_finds_faces_at_any_scale_and_tilt(quarter_turn, share):

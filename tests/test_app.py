@@ -40,6 +40,10 @@ class FakeInpainter:
     def __init__(self, error=None):
         self.error = error
         self.calls, self.looks = [], []
+        self.hair = np.zeros((30, 40), bool)
+
+    def hair_beyond(self, image, mask, frame, cut):
+        return self.hair
 
     def __call__(self, image, mask, **options):
         self.calls.append(SimpleNamespace(image=image, mask=mask, **options))
@@ -405,6 +409,17 @@ class TestLayout:
         for mask in (model.calls[-1].mask, shown[page.visit].mask, strokes_of(shown[page.editor])):
             np.testing.assert_array_equal(mask, box_mask())
         assert "widened" not in shown[page.notes]
+
+    @pytest.mark.parametrize(("end", "goes_on"), [(256, True), (250, False)])
+    def test_hair_that_goes_goes_outside_the_face_too(self, page, visit, model, end, goes_on):
+        hairy = LAYOUT.copy()
+        hairy[100:end, 20:60] = CLASSES.index("hair")
+        visit = press_restore(page, visit)[page.visit]
+        visit = replace(visit, attempts=(replace(visit.attempt, layout=hairy),))
+        model.hair[27:, 35:] = True
+        shown = page.press_render(visit, repainted(LAYOUT), 0, 1)
+        for mask in (model.calls[-1].mask, strokes_of(shown[page.editor])):
+            assert mask[27:, 35:].all() == mask[27:, 35:].any() == goes_on
 
     def test_what_was_hidden_since_stays_hidden_for_the_next_restore(self, page, visit, model):
         visit = press_restore(page, visit)[page.visit]

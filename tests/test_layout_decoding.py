@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from faceinpaint.layout_decoding import likeliest_layout, without_islands
+from faceinpaint.layout_decoding import layout_around, likeliest_layout, without_islands
 from faceinpaint.semantics import CLASSES, NUM_CLASSES
 
 
@@ -174,3 +174,23 @@ class TestWithoutIslands:
         flecked = layout.copy()
         flecked[23:25, 14:16] = self.EYE
         assert np.array_equal(without_islands(flecked, hole), layout)
+
+
+def test_outside_the_face_there_are_no_further_faces_and_no_hair_by_itself():
+    names = {name: CLASSES.index(name) for name in ("skin", "nose", "hair", "cloth", "background")}
+    face = np.full((64, 64), names["skin"], np.uint8)
+    face[:, :8] = names["hair"]
+    inside = np.zeros((64, 64), bool)
+    inside[:32] = True
+    hole = np.zeros((64, 64), bool)
+    hole[20:56] = True
+    logits = np.zeros((len(CLASSES), 64, 64), np.float32)
+    logits[names["nose"]] = 9  # Stage 1 would have a nose everywhere
+    logits[names["cloth"]] = 5
+    logits[names["hair"], :, :8] = 7
+    logits[names["hair"], 40:48, 30:38] = 7
+    layout = layout_around(logits, hole, face, inside)
+    assert np.array_equal(layout[:32], face[:32])
+    assert (layout[32:56, :8] == names["hair"]).all() and (layout[32:56, 8:] == names["cloth"]).all()
+    # What is seen is what Stage 1 takes it for.
+    assert (layout[56:] == names["nose"]).all()

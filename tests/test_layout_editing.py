@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from faceinpaint.alignment import FaceFrame
-from faceinpaint.layout_editing import EDITS, edit_layout, fill_region, widen_hole
+from faceinpaint.layout_editing import EDITS, cut_hair, edit_layout, fill_region, widen_hole
 from faceinpaint.semantics import CLASSES
 
 ID = {name: index for index, name in enumerate(CLASSES)}
@@ -214,3 +214,11 @@ def test_where_hair_goes_the_hole_reaches_further_for_its_strands(layout):
     hairy[area(layout, "background") & (np.arange(256) < 40)] = ID["hair"]
     assert widen_hole(nothing, layout, bald, frame)[100, 34]
     assert not widen_hole(nothing, layout, hairy, frame)[100, 44]
+
+
+def test_only_hair_that_leaves_the_picture_counts_as_cut_off(layout):
+    layout[200:230, 60:80] = layout[226:, 180:200] = ID["hair"]
+    bald = np.where(area(layout, "hair"), np.uint8(ID["background"]), layout)
+    cut = cut_hair(layout, bald)
+    assert cut[226:, 180:200].all() and not cut[200:, :100].any()
+    assert not cut_hair(bald, layout).any() and not cut_hair(layout, layout).any()

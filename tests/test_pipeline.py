@@ -12,13 +12,14 @@ from PIL import Image
 
 from faceinpaint import FaceInpainter, alignment
 from faceinpaint.alignment import FACE_SIZE, FaceFrame, share_hole, warp_to_frame
+from faceinpaint.baselines import fill_plainly
 from faceinpaint.checkpoint import save_network
 from faceinpaint.layout_editing import EDITS
 from faceinpaint.modeling.face_upsampler import FaceUpsampler
 from faceinpaint.modeling.frame_regressor import FrameRegressor
 from faceinpaint.modeling.layout_generator import LayoutGenerator
 from faceinpaint.modeling.texture_generator import TextureGenerator
-from faceinpaint.pipeline import HOLE_GREY, MAX_VARIATIONS
+from faceinpaint.pipeline import CONTEXT, HOLE_GREY, MAX_VARIATIONS, WIDEST
 from faceinpaint.semantics import CLASSES, EYES, behind_lenses, mirror_labels
 
 ROOT = Path(__file__).parents[1]
@@ -148,12 +149,26 @@ class TestMasks:
         other = inpainter(255 - image, mask)
         assert np.array_equal(result.image, other.image)
 
-    def test_holes_beyond_the_face_are_filled_and_said(self, inpainter):
+    def test_holes_beyond_the_face_are_painted_and_that_is_said(self, inpainter):
         image, mask = at((600, 200))
-        mask[80:120, 20:60] = True  # the face is the central square, x from 200 to 400
+        mask[80:120, 90:130] = True  # the face is the central square, x from 200 to 400
         mask[80:120, 280:320] = True
-        result = inpainter(image, mask, align=False)
+        result, again = (inpainter(image, mask, align=False) for _ in range(2))
         assert any("outside the face" in note for note in result.notes)
+        assert not any("far from the face" in note for note in result.notes)
+        assert np.array_equal(result.image, again.image)
+        painted = np.asarray(result.image)
+        assert not np.array_equal(painted[80:120, 90:130], fill_plainly(image, mask)[80:120, 90:130])
+        assert np.array_equal(painted[~mask], image[~mask])
+        # What is hidden there has no say in it.
+        other = np.where(mask[..., None], 255 - image, image)
+        assert np.array_equal(inpainter(other, mask, align=False).image, painted)
+
+    def test_holes_far_from_the_face_get_the_colours_around_them_and_that_is_said(self, inpainter):
+        image, mask = at((1000, 200))
+        mask[80:120, 20:60] = True  # the face is the central square, x from 400 to 600
+        result = inpainter(image, mask, align=False)
+        assert any("far from the face" in note for note in result.notes)
         assert (np.asarray(result.image)[80:120, 20:60] != image[80:120, 20:60]).any()
         assert np.array_equal(np.asarray(result.image)[~mask], image[~mask])
 
@@ -253,6 +268,50 @@ class TestSeveralFaces:
         image, mask, frames = group
         mask[10:30, 570:600] = True
         assert any("outside the face" in note for note in inpainter(image, mask, frames=frames).notes)
+
+
+class TestHairBeyond:
+    """Hair that hangs out of the face's square, and beside it somebody else's."""
+
+    @pytest.fixture
+    def cut(self):
+        cut = np.zeros((FACE_SIZE, FACE_SIZE), bool)
+        cut[200:, 20:60] = True
+        return cut
+
+    @pytest.fixture
+    def own(self, inpainter, monkeypatch):
+        """A photo and a frame; and where, in the photo, Stage 1 reads hair that goes on from the cut."""
+        image, frame = at((400, 600))[0], FaceFrame.square(200, 150, 256)
+        hair = np.zeros((600, 400), bool)
+        hair[150:420, 95:130] = True  # from within the square, which ends at row 278
+        own = hair.copy()
+        hair[300:400, 250:300] = True
+
+        def parse(faces, unknown):
+            wider = frame.widened(frame.to_photo([(64, 512), (192, 512)]), WIDEST, CONTEXT)
+            return np.where(wider.area_in_face(hair), np.uint8(HAIR), np.uint8(0))[None]
+
+        monkeypatch.setattr(inpainter, "_parse", parse)
+        return image, frame, own
+
+    def test_it_is_found_where_it_goes_on(self, inpainter, cut, own):
+        image, frame, hair = own
+        beyond = inpainter.hair_beyond(image, np.zeros((600, 400), bool), frame, cut)
+        assert beyond[282:416, 97:128].all() and not beyond[:, 240:].any() and not beyond[432:].any()
+        assert not frame.covered(beyond).any()
+        # Hair in the square that has nothing to do with it goes on nowhere.
+        assert not inpainter.hair_beyond(image, np.zeros((600, 400), bool), frame, cut[:, ::-1]).any()
+
+    def test_what_the_mask_hides_has_no_say(self, inpainter, cut, monkeypatch):
+        image, frame = at((400, 600))[0], FaceFrame.square(200, 150, 256)
+        mask = np.zeros((600, 400), bool)
+        mask[300:350, 60:200] = True
+        seen, nothing = [], np.zeros((1, 256, 256), np.uint8)
+        monkeypatch.setattr(inpainter, "_parse", lambda faces, unknown: seen.append(faces) or nothing)
+        for photo in (image, np.where(mask[..., None], 255 - image, image)):
+            inpainter.hair_beyond(photo, mask, frame, cut)
+        assert np.array_equal(*seen)
 
 
 class TestFiles:
