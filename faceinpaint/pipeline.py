@@ -399,37 +399,41 @@ class FaceInpainter:
             variations.append(self._render(pixels, unknown, shown, likeliest, noise, light))
         return _Face(frame, pixels, unknown, _view_larger(image, mask, frame), variations)
 
-    def _paint_around(self, picture, hole, face, painted, seed):
-        """Fill what of a hole lies outside a face's square, but not far from it.
+    def _paint_around(self, picture, mask, beyond, face, painted, seed):
+        """Paint what of the hole lies outside a face's square, but not far from it.
 
         Args:
             picture: H x W x 3 uint8, the photo with its restored faces.
-            hole: H x W bool, what they do not cover.
+            mask: H x W bool, the hole.
+            beyond: H x W bool, the part of it that they do not cover.
             face: the `_Face` that it lies beside.
             painted: that one of its variations which is in the picture.
             seed: of the texture.
 
         Returns:
-            The picture and what is left of the hole.
+            The picture and what is left of that part.
         """
-        # Of each row the two ends: these hold all others between them.
-        y = np.flatnonzero(hole.any(1))
-        ends = hole[y].argmax(1), hole.shape[1] - 1 - hole[y, ::-1].argmax(1)
-        points = np.concatenate([np.column_stack([x, y]) for x in ends])
+        points = _within_reach(beyond, face.frame)
+        if not len(points):
+            return picture, beyond
         frame = face.frame.widened(points, WIDEST, CONTEXT)
+        rim = np.pad(np.zeros((FACE_SIZE - 2 * SEAM,) * 2, bool), SEAM, constant_values=True)
+        hole = beyond | mask & face.frame.area_in_photo(rim, *mask.shape[::-1])
         pixels, unknown = warp_to_frame(picture, hole, frame)
         seen = self._see(pixels[None], unknown[None])
         with torch.inference_mode(), self.autocast():
-            logits = _finite(self.layout_generator.look_twice(*seen))[0]
-        inside = _in_frame(np.ones_like(unknown), face.frame, frame)
-        layout = layout_around(
-            logits.float().cpu().numpy(), unknown, _in_frame(painted.layout, face.frame, frame), inside
+            logits = _finite(self.layout_generator.look_twice(*seen))[0].float().cpu().numpy()
+        inside, layout = (
+            _in_frame(area, face.frame, frame) for area in (np.ones_like(unknown), painted.layout)
         )
-        noise = torch.Generator(self.device).manual_seed(seed)
-        new = self._paint(pixels, unknown, layout, seen, noise, None)
+        layout = layout_around(logits, unknown, layout, inside)
+        new = self._paint(
+            pixels, unknown, layout, seen, torch.Generator(self.device).manual_seed(seed), light=None
+        )
         wider = _Face(frame, pixels, unknown, _view_larger(picture, hole, frame), [new])
-        new_pixels = self._enlarge(wider, new) if wider.larger else new.pixels
-        return paste_back(picture, hole, new_pixels, frame, new.sources, layout)
+        shown = self._enlarge(wider, new) if wider.larger else new.pixels
+        picture, left = paste_back(picture, hole, shown, frame, new.sources, layout)
+        return picture, beyond & left
 
     def _parse(self, faces, unknown):
         """Stage 1's class ids, N x 256 x 256 uint8, of N x 256 x 256 x 3 uint8 faces, to find them by."""
@@ -555,14 +559,16 @@ class FaceInpainter:
             beyond = beyond & left
         notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
         main = faces[0]
-        if np.count_nonzero(beyond) > WORTH_PAINTING * np.count_nonzero(mask):
-            notes.append("Part of the painted area lies outside the face, which the model paints less well.")
-            rim = np.pad(np.zeros((FACE_SIZE - 2 * SEAM,) * 2, bool), SEAM, constant_values=True)
-            around = beyond | mask & main.frame.area_in_photo(rim, *mask.shape[::-1])
-            picture, beyond = self._paint_around(picture, around, main, main.variations[index], seed)
+        worth_telling = WORTH_PAINTING * np.count_nonzero(mask)
+        if np.count_nonzero(beyond) > worth_telling:
+            outside = np.count_nonzero(beyond)
+            painted = main.variations[index]
+            picture, beyond = self._paint_around(picture, mask, beyond, main, painted, seed)
+            if outside - np.count_nonzero(beyond) > worth_telling:
+                notes.append("Part of the painted area lies outside the face; that is painted less well.")
         if beyond.any():
             picture = fill_plainly(picture, beyond)
-            if np.count_nonzero(beyond) > WORTH_PAINTING * np.count_nonzero(mask):
+            if np.count_nonzero(beyond) > worth_telling:
                 notes.append("Part of the painted area lies far from the face; it got the colours around it.")
         shown = np.where(main.unknown[..., None], np.uint8(HOLE_GREY), main.pixels)
         return Result(
@@ -581,6 +587,20 @@ def _view_larger(image, mask, frame):
     if frame.side <= FACE_SIZE:
         return None
     return warp_to_frame(image, mask, frame.resized(round(min(FACTOR * FACE_SIZE, frame.side))))
+
+
+def _within_reach(area, frame):
+    """Points of H x W bool `area` which a square of `WIDEST` can hold beside the face; their hull holds all.
+
+    Of each row the two ends, N x 2 photo coordinates.
+    """
+    reach = (WIDEST - 1) * FACE_SIZE
+    corners = frame.to_photo([(-reach, -reach), (FACE_SIZE + reach, FACE_SIZE + reach)])
+    (rows, columns), _ = frame.widened(corners, math.inf, 0).cut_out(*area.shape)
+    near = area[rows, columns]
+    y = np.flatnonzero(near.any(1))
+    first, last = near[y].argmax(1), near.shape[1] - 1 - near[y, ::-1].argmax(1)
+    return np.concatenate([np.column_stack([x + columns.start, y + rows.start]) for x in (first, last)])
 
 
 def _in_frame(area, frame, other):

@@ -165,12 +165,21 @@ class TestMasks:
         assert np.array_equal(inpainter(other, mask, align=False).image, painted)
 
     def test_holes_far_from_the_face_get_the_colours_around_them_and_that_is_said(self, inpainter):
-        image, mask = at((1000, 200))
-        mask[80:120, 20:60] = True  # the face is the central square, x from 400 to 600
+        image, near = at((1000, 200))  # the face is the central square, x from 400 to 600
+        near[80:120, 280:450] = True
+        mask = near.copy()
+        mask[80:120, 20:60] = True
         result = inpainter(image, mask, align=False)
-        assert any("far from the face" in note for note in result.notes)
-        assert (np.asarray(result.image)[80:120, 20:60] != image[80:120, 20:60]).any()
-        assert np.array_equal(np.asarray(result.image)[~mask], image[~mask])
+        painted = np.asarray(result.image)
+        assert all(any(words in note for note in result.notes) for words in ("outside", "far from the face"))
+        far = mask & ~near
+        assert np.array_equal(painted[far], fill_plainly(np.where(far[..., None], image, painted), far)[far])
+        assert np.array_equal(painted[~mask], image[~mask])
+        # What is near is painted as if it were alone.
+        assert np.array_equal(painted[near], np.asarray(inpainter(image, near, align=False).image)[near])
+        # Where all of it is far, nothing else is said.
+        (note,) = inpainter(image, far, align=False).notes
+        assert "far from the face" in note
 
     def test_any_nonzero_number_is_a_hole(self, inpainter, photo, hole):
         expected = inpainter(photo, hole, align=False).image
