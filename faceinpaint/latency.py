@@ -129,11 +129,11 @@ def report(inpainter, photo, mask, repeats, checkpoint=None):
         f"Stage 1: {millions[0]:.1f} M parameters, {flops[0]:.1f} GFLOP; "
         f"Stage 2: {millions[1]:.1f} M, {flops[1]:.1f} GFLOP; "
         f"for faces of more than {FACE_SIZE} pixels the upsampler: {millions[2]:.1f} M, {flops[2]:.1f} GFLOP",
-        f"{'step':<42}{'median':>10}{'95%':>10}{'ratio':>8}",
+        f"{'step':<42}{'median':>10}{'95%':>11}{'ratio':>8}",
     ]
     for name, values in times.items():
         median, high = np.percentile(values, (50, 95))
-        lines.append(f"{name:<42}{median * 1e3:>7.1f} ms{high * 1e3:>7.1f} ms{median / yardstick:>8.2f}")
+        lines.append(f"{name:<42}{median * 1e3:>7.1f} ms {high * 1e3:>7.1f} ms{median / yardstick:>8.2f}")
     if inpainter.device.type == "cuda":
         lines.append(
             f"{faces_per_second(inpainter):.0f} faces a second at batch {THROUGHPUT_BATCH}; "

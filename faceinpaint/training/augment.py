@@ -20,6 +20,9 @@ OLD_SHARE = 0.16
 SHADED_SHARE = 0.1
 """Share of samples of which one side lies in shadow, with a soft or a hard edge."""
 
+BLURS = (128, 0, 0.09), (64, 0.09, 0.15), (32, 0.4, 0.46), (16, 0.46, 0.5)
+"""To how many pixels a side samples are shrunk, and which: those that draw a number between the two."""
+
 PART_SHARE = 0.25
 """Share of samples whose hole is a facial part."""
 
@@ -128,12 +131,18 @@ def shrink_labels(labels, step):
 
 
 def degrade(image, generator):
-    """Blur and grain on some samples of N x 3 x H x W pictures in [-1, 1], as phones and scans have them."""
+    """Blur and grain on some samples of N x 3 x H x W pictures in [-1, 1], as phones and scans have them.
+
+    Some have as little detail as faces of 16 pixels in the back row of a group.
+    """
     choice = torch.rand(len(image), 1, 1, 1, device=image.device, generator=generator)
     amount = 0.15 * torch.rand(len(image), 1, 1, 1, device=image.device, generator=generator)
     grain = torch.randn(image.shape, device=image.device, generator=generator)
-    blurred = F.interpolate(F.avg_pool2d(image, 2), size=image.shape[-2:], mode="bilinear")
-    image = torch.where(choice < 0.15, blurred, image)
+    size = image.shape[-1]
+    for side, least, most in BLURS:
+        small = F.adaptive_avg_pool2d(image, min(side, size))
+        blurred = F.interpolate(small, size=image.shape[-2:], mode="bilinear")
+        image = torch.where((choice >= least) & (choice < most), blurred, image)
     return torch.where((choice > 0.1) & (choice < 0.3), (image + amount * grain).clamp(-1, 1), image)
 
 
