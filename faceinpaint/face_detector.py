@@ -129,10 +129,11 @@ class FaceDetector:
             upright = frame.matrix + np.array([[0, 0, margin], [0, 0, margin]])
             # A face further off is a neighbour's.
             reach = math.hypot(*frame.inverse[:, 0]) * frame.size / (4 if len(turns) > 1 else 8)
+            filled = _fill(photo, hidden, upright, (size, size))
             best, least = -1, 0
             for turn in turns:
                 view = compose(_quarter_turns(turn, size, size), upright)
-                picture = _fill(photo, hidden, view, (size, size))
+                picture = np.ascontiguousarray(np.rot90(filled, -turn))
                 seen = self._look_near(picture, view, centre, reach)
                 score = max((other.score for other in seen), default=0)
                 if score > best and score >= least:
