@@ -12,6 +12,7 @@ except ImportError:
 import contextlib
 import ctypes
 import functools
+import operator
 import os
 import secrets
 import signal
@@ -104,7 +105,7 @@ def load_inpainter():
 @on_gpu
 @in_plain_words  # of ZeroGPU's own process no other error comes back with its sentence
 def use_model(work, *arguments, **options):
-    """What `work`, one of the three functions below, makes of its arguments."""
+    """What `work`, such as the two functions below, makes of the model and its arguments."""
     return work(load_inpainter(), *arguments, **options)
 
 
@@ -119,11 +120,6 @@ def make_layout(inpainter, photo, mask, align=True, frames=None):
     """Predict the layout of the face in `photo`, also under `mask`; returns class ids and the frame."""
     frames = frames or inpainter.locate(photo, mask, align, beneath=True)
     return inpainter.predict_layout(photo, mask, frames=frames), frames[0]
-
-
-def find_hair(inpainter, photo, mask, frame, cut):
-    """Where hair that is `cut` off the aligned face goes on in the photo."""
-    return inpainter.hair_beyond(photo, mask, frame, cut)
 
 
 def restore(photo, mask, *, seed, count=1, variation=1, **options):
@@ -142,7 +138,9 @@ def predict_layout(photo, mask, **options):
 def widen(photo, hole, before, after, frame):
     """The hole that an edited layout asks for; of hair that goes, also what hangs outside the face."""
     wider, cut = widen_hole(hole, before, after, frame), cut_hair(before, after)
-    return wider | use_model(find_hair, photo, hole, frame, cut) if cut.any() else wider
+    if not cut.any():
+        return wider
+    return wider | use_model(operator.methodcaller("hair_beyond", photo, hole, frame, cut))
 
 
 def temporary_file(name):

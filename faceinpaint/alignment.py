@@ -173,15 +173,21 @@ class FaceFrame:
 
     def area_in_photo(self, area, width, height):
         """An area of the aligned face, size x size bool, as one of the width x height photo, H x W bool."""
-        return _move_area(area, self.inverse, width, height)
+        return _move_labels(area, self.inverse, width, height)
 
     def area_in_face(self, area):
         """An area of the photo, H x W bool, as one of the aligned face, size x size bool."""
         region, matrix = self.cut_out(*area.shape)
         part = area[region]
         return (
-            _move_area(part, matrix, self.size, self.size) if part.any() else np.zeros((self.size,) * 2, bool)
+            _move_labels(part, matrix, self.size, self.size)
+            if part.any()
+            else np.zeros((self.size,) * 2, bool)
         )
+
+    def seen_in(self, labels, other):
+        """Class ids or an area of this aligned face, size x size, where they lie in another frame; else 0."""
+        return _move_labels(labels, compose(other.matrix, self.inverse), other.size, other.size)
 
     def cut_out(self, height, width):
         """The slices of the part around the frame of a height x width photo, and that part's own `matrix`.
@@ -266,7 +272,7 @@ def paste_back(photo, mask, painted, frame, sources=None, layout=None):
         new = warp(painted, here.resized(len(painted)).inverse, *size)
         new = match_edge(photo[region], new, hidden[region], step)
         if sources is not None and step > 1:
-            layout = cv2.warpAffine(layout, here.inverse, size, flags=cv2.INTER_NEAREST)
+            layout = _move_labels(layout, here.inverse, *size)
             new, flow = comb_enlarged(new, hidden[region], layout, step)
             soft = soften_enlarged(photo[region], new, hidden[region], layout, step)
             new = carry_detail(photo[region], soft, new, fill[region], sources, here)
@@ -668,8 +674,10 @@ def _inside(matrix, width, height, other_width, other_height):
     return inside
 
 
-def _move_area(area, matrix, width, height):
-    return cv2.warpAffine(area.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST) > 0
+def _move_labels(labels, matrix, width, height):
+    """Class ids or a bool area along `matrix`, height x width of the same type."""
+    moved = cv2.warpAffine(labels.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST)
+    return moved.astype(labels.dtype)
 
 
 def _blacken(photo, hidden):

@@ -17,7 +17,6 @@ from .alignment import (
     NO_FACE,
     FaceFrame,
     NoFaceFound,
-    compose,
     locate,
     paste_back,
     share_hole,
@@ -357,7 +356,7 @@ class FaceInpainter:
         # Hair hangs down, and hardly to the sides.
         wider = frame.widened(frame.to_photo([(64, 2 * FACE_SIZE), (192, 2 * FACE_SIZE)]), WIDEST, CONTEXT)
         face, unknown = warp_to_frame(photo, mask, wider)
-        inside, cut = (_in_frame(area, frame, wider) for area in (np.ones_like(cut), cut))
+        inside, cut = (frame.seen_in(area, wider) for area in (np.ones_like(cut), cut))
         hair = (self._parse(face[None], unknown[None])[0] == HAIR) & ~inside & ~unknown
         _, parts = cv2.connectedComponents((hair | cut).astype(np.uint8))
         beyond = hair & np.isin(parts, parts[cut])
@@ -423,15 +422,13 @@ class FaceInpainter:
         seen = self._see(pixels[None], unknown[None])
         with torch.inference_mode(), self.autocast():
             logits = _finite(self.layout_generator.look_twice(*seen))[0].float().cpu().numpy()
-        inside, layout = (
-            _in_frame(area, face.frame, frame) for area in (np.ones_like(unknown), painted.layout)
-        )
-        layout = layout_around(logits, unknown, layout, inside)
+        inside = face.frame.seen_in(np.ones_like(unknown), frame)
+        layout = layout_around(logits, unknown, face.frame.seen_in(painted.layout, frame), inside)
         new = self._paint(
             pixels, unknown, layout, seen, torch.Generator(self.device).manual_seed(seed), light=None
         )
         wider = _Face(frame, pixels, unknown, _view_larger(picture, hole, frame), [new])
-        shown = self._enlarge(wider, new) if wider.larger else new.pixels
+        shown = self._enlarge(wider, new)
         picture, left = paste_back(picture, hole, shown, frame, new.sources, layout)
         return picture, beyond & left
 
@@ -536,7 +533,9 @@ class FaceInpainter:
 
     @torch.inference_mode()
     def _enlarge(self, face, painted):
-        """One of the `_Painted` variations of a `_Face`, restored, at the size of its larger view."""
+        """A `_Painted` variation of a `_Face`; where that has a larger view, restored, at its size."""
+        if not face.larger:
+            return painted.pixels
         restored, _ = paste_back(face.pixels, face.unknown, painted.pixels, SQUARE)
         restored = cv2.subtract(restored, painted.grain, dtype=cv2.CV_8U)
         image = as_images(torch.from_numpy(restored[None]).to(self.device))
@@ -551,7 +550,7 @@ class FaceInpainter:
         # have painted: the edges are matched to that, too.
         for face, hole in zip(faces, shares, strict=True):
             painted = face.variations[index]
-            new = self._enlarge(face, painted) if face.larger else painted.pixels
+            new = self._enlarge(face, painted)
             # What no face has filled yet is still hidden.
             picture, left = paste_back(
                 picture, hole | beyond, new, face.frame, painted.sources, painted.layout
@@ -560,8 +559,8 @@ class FaceInpainter:
         notes = [] if mask.any() else ["Nothing was painted over, so the picture is as it was."]
         main = faces[0]
         worth_telling = WORTH_PAINTING * np.count_nonzero(mask)
-        if np.count_nonzero(beyond) > worth_telling:
-            outside = np.count_nonzero(beyond)
+        outside = np.count_nonzero(beyond)
+        if outside > worth_telling:
             painted = main.variations[index]
             picture, beyond = self._paint_around(picture, mask, beyond, main, painted, seed)
             if outside - np.count_nonzero(beyond) > worth_telling:
@@ -601,13 +600,6 @@ def _within_reach(area, frame):
     y = np.flatnonzero(near.any(1))
     first, last = near[y].argmax(1), near.shape[1] - 1 - near[y, ::-1].argmax(1)
     return np.concatenate([np.column_stack([x + columns.start, y + rows.start]) for x in (first, last)])
-
-
-def _in_frame(area, frame, other):
-    """What is in one frame of a photo, 256 x 256 bool or class ids, as it lies in another one; else 0."""
-    there = compose(other.matrix, frame.inverse)
-    values = cv2.warpAffine(area.astype(np.uint8), there, area.shape, flags=cv2.INTER_NEAREST)
-    return values.astype(area.dtype)
 
 
 def _of_face_size(frames):
